@@ -1,0 +1,1 @@
+"""One file per command group: bodies parse, call, and hand to output."""

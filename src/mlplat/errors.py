@@ -1,0 +1,136 @@
+"""Every error mlplat raises on purpose, each with a hint that is a command and an exit code.
+
+MlplatError                       1  failed
+├── UsageError                    2  a flag, argument or file the user can correct
+│   └── SettingsError             2  the configuration: names file, key, value, what is allowed
+├── ApiError                      1  AWS answered with an error (code, message, request id)
+│   ├── OutcomeUnknown            1  the call may or may not have been applied
+│   └── PermissionDenied          4  final: credentials or permission
+├── CredentialsError              4  no credentials, or expired ones
+├── WaitTimeout                   1  an object did not settle in time; running again joins the wait
+├── NotSettled                    1  an object settled in a failed status, with AWS's reason
+├── ForeignObject                 1  our name, but not our tags
+├── StateError                    1  the state file can't be read or written
+├── LockHeld                      5  another run works on this namespace
+├── LocalCloudError               1  the local cloud can't start or answer
+├── PartlyDone                    3  some steps failed, the rest is done and saved
+└── Interrupted                 130  Ctrl-C
+"""
+
+from __future__ import annotations
+
+
+class MlplatError(Exception):
+    """An error for people: `message` says what went wrong, `hint` is a command that helps."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def to_json(self) -> dict[str, object]:
+        """What `--json` prints on stderr: `error`, `hint`, `exit_code`."""
+        return {"error": self.message, "hint": self.hint, "exit_code": self.exit_code}
+
+
+class UsageError(MlplatError):
+    """Something the user typed can't be meant so."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """The configuration is wrong; the message names file, key, value and what is allowed."""
+
+
+class ApiError(MlplatError):
+    """AWS refused a call. Kinds match on `code` (and `reason`); people read the message."""
+
+    def __init__(
+        self,
+        *,
+        service: str,
+        operation: str,
+        code: str,
+        reason: str,
+        status: int = 0,
+        request_id: str | None = None,
+        doing: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.service, self.operation, self.code, self.reason = service, operation, code, reason
+        self.status, self.request_id, self.doing = status, request_id, doing
+        where = doing or f"calling {service} {operation}"
+        trail = f" (request {request_id})" if request_id else ""
+        super().__init__(f"{where}: {code}: {reason}{trail}", hint=hint)
+
+    def said_while(self, doing: str, hint: str | None = None) -> ApiError:
+        """The same error, told as `<doing> <kind> <name>: <cause>`."""
+        if self.doing is not None:
+            return self
+        return type(self)(
+            service=self.service,
+            operation=self.operation,
+            code=self.code,
+            reason=self.reason,
+            status=self.status,
+            request_id=self.request_id,
+            doing=doing,
+            hint=hint or self.hint,
+        )
+
+
+class OutcomeUnknown(ApiError):
+    """The connection broke or AWS answered 5xx after a mutating call was sent: look before deciding."""
+
+
+class PermissionDenied(ApiError):
+    """AWS says no to these credentials for this call; retrying can't help."""
+
+    exit_code = 4
+
+
+class CredentialsError(MlplatError):
+    """No AWS credentials were found, or they are expired or invalid."""
+
+    exit_code = 4
+
+
+class WaitTimeout(MlplatError):
+    """An object did not settle before the deadline; nothing is lost, the same command joins the wait."""
+
+
+class NotSettled(MlplatError):
+    """An object reached a status from which it will not recover by itself."""
+
+
+class ForeignObject(MlplatError):
+    """An object with our name carries somebody else's tags, or none: it is never touched."""
+
+
+class StateError(MlplatError):
+    """The state file can't be read, understood or written."""
+
+
+class LockHeld(MlplatError):
+    """Another run holds the namespace's lock."""
+
+    exit_code = 5
+
+
+class LocalCloudError(MlplatError):
+    """The local cloud can't be started, reached or stopped."""
+
+
+class PartlyDone(MlplatError):
+    """Some steps failed; what succeeded is saved and the next run goes on from there."""
+
+    exit_code = 3
+
+
+class Interrupted(MlplatError):
+    """The user pressed Ctrl-C; what was in flight is finished and saved."""
+
+    exit_code = 130

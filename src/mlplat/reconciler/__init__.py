@@ -1,0 +1,1 @@
+"""Desired against observed: graph, plan, apply, state and lock."""

@@ -1,0 +1,1 @@
+"""Every kind, one import line each; importing this package fills `base.KINDS`."""

@@ -1,0 +1,1 @@
+"""The four templates: pure functions from settings to resources."""
