@@ -1,0 +1,71 @@
+"""What every command starts with: its shared options, and the platform of the namespace it was asked to work on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mlplat.aws import Session
+    from mlplat.settings import Settings
+    from mlplat.workflows.platform import Platform
+
+FOLDER = Path(".mlplat")
+"""The state of every namespace and the local cloud of this folder."""
+
+NamespaceOption = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="The platform to work on (MLPLAT_NAMESPACE).", metavar="NAME")
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The folder of default.toml (MLPLAT_CONFIG).", metavar="DIR")
+]
+ParallelismOption = Annotated[
+    int | None, typer.Option("--parallelism", min=1, max=256, help="Calls in flight at once.", metavar="N")
+]
+ApproveOption = Annotated[
+    bool | None,
+    typer.Option("--auto-approve/--no-auto-approve", help="Go on without asking, or ask even where it isn't required."),
+]
+
+
+def settings_of(namespace: str | None, config: Path | None, flags: dict[str, Any] | None = None) -> Settings:
+    """The effective settings; `flags` are dotted keys given on the command line (None: not given)."""
+    from mlplat.settings import load
+
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    return load(config=config, namespace=namespace, flags=given)
+
+
+def session_of(settings: Settings) -> Session:
+    """A session on AWS, or on this folder's local cloud, which is started when it is not running."""
+    from mlplat.aws import Session
+
+    connections = max(32, settings.apply.parallelism * 2)
+    if settings.target == "local":
+        from mlplat.commands.local import connect
+
+        cloud = connect(FOLDER / "local", settings.local.transition_delay_seconds)
+        return Session(
+            settings.namespace,
+            settings.region,
+            endpoint_url=cloud.url,
+            credentials=(cloud.access_key, cloud.secret_key),
+            max_connections=connections,
+        )
+    return Session(settings.namespace, settings.region, profile=settings.profile, max_connections=connections)
+
+
+def platform_of(
+    namespace: str | None = None,
+    config: Path | None = None,
+    flags: dict[str, Any] | None = None,
+    parallelism: int | None = None,
+) -> Platform:
+    """The platform that a command works on."""
+    from mlplat.reconciler.state import Store
+    from mlplat.workflows.platform import Platform
+
+    settings = settings_of(namespace, config, {**(flags or {}), "apply.parallelism": parallelism})
+    return Platform(settings, session_of(settings), Store(FOLDER, settings.namespace))

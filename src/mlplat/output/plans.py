@@ -1,0 +1,136 @@
+"""A plan as a person reads it: what would be done, field by field, grouped by template."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from mlplat import output
+from mlplat.reconciler.plan import Action, Plan, Step
+from mlplat.resources.base import Change, Ref
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+    from rich.tree import Tree
+
+RUNES: Mapping[Action, tuple[str, str]] = {
+    Action.CREATE: ("+", "green"),
+    Action.UPDATE: ("~", "yellow"),
+    Action.REPLACE: ("±", "magenta"),
+    Action.DELETE: ("-", "red"),
+    Action.ADOPT: ("→", "cyan"),
+    Action.RETAIN: ("=", "blue"),
+    Action.KEEP: (" ", "dim"),
+}
+"""One rune and colour for each action, the same in plans and in the live view."""
+
+PAST: Mapping[Action, str] = {
+    Action.CREATE: "created",
+    Action.UPDATE: "updated",
+    Action.REPLACE: "replaced",
+    Action.DELETE: "deleted",
+    Action.ADOPT: "adopted",
+    Action.RETAIN: "kept",
+    Action.KEEP: "unchanged",
+}
+
+_LONGEST = 100
+"""Characters of a value that a plan shows; `describe` and `--json` show the whole."""
+
+
+def show(plan: Plan) -> None:
+    """Print the plan to stdout, or its JSON."""
+    output.data(plan.to_json(), lambda: _rendered(plan))
+
+
+def announce(plan: Plan) -> None:
+    """Print the plan to stderr before it is approved or applied."""
+    if not output.mode.json:
+        output.stderr().print(_rendered(plan))
+
+
+def summary(plan: Plan) -> str:
+    """`12 to create, 1 to update`, or that there is nothing to do."""
+    counts = [f"{count} to {action.value}" for action, count in plan.counts.items() if count and action != Action.KEEP]
+    return ", ".join(counts) or "nothing to change"
+
+
+def _rendered(plan: Plan) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    shown = [step for step in plan.steps if step.action != Action.KEEP]
+    trees = [_template(name, steps) for name, steps in by_template(shown)]
+    unchanged = len(plan.steps) - len(shown)
+    trail = f", {unchanged} unchanged" if unchanged else ""
+    return Group(*trees, Text(f"{plan.namespace}: {summary(plan)}{trail}", style="bold"))
+
+
+def by_template(steps: Iterable[Step]) -> Iterator[tuple[str, list[Step]]]:
+    """Steps in the order of their templates' first appearance, address by address."""
+    order: dict[str, int] = {}
+    for step in steps:
+        order.setdefault(_template_of(step), len(order))
+    ranked = sorted(steps, key=lambda step: (order[_template_of(step)], step.address))
+    for name, group in groupby(ranked, key=_template_of):
+        yield name, list(group)
+
+
+def _template_of(step: Step) -> str:
+    return step.address.split(".", 1)[0]
+
+
+def _template(name: str, steps: list[Step]) -> Tree:
+    from rich.text import Text
+    from rich.tree import Tree
+
+    tree = Tree(Text(name, style="bold"), guide_style="dim")
+    for step in steps:
+        branch = tree.add(headline(step))
+        if step.action in (Action.UPDATE, Action.REPLACE, Action.ADOPT):
+            for change in step.changes:
+                for line in field_lines(change):
+                    branch.add(line)
+    return tree
+
+
+def headline(step: Step) -> Text:
+    """`~ bucket.raw  mlplat-development-raw-...  (reason)`."""
+    from rich.text import Text
+
+    rune, style = RUNES[step.action]
+    text = Text.assemble((f"{rune} ", style), (step.address.split(".", 1)[1], style), ("  ", ""), (step.name, "dim"))
+    if step.reason:
+        text.append(f"  {step.reason}", style="italic dim")
+    return text
+
+
+def field_lines(change: Change) -> Iterator[Text]:
+    """A line for each leaf that differs: `lifecycle[0].days: 30 → 31`."""
+    from rich.text import Text
+
+    for path, old, new in leaves(change.field, change.old, change.new):
+        yield Text.assemble((f"{path}: ", "dim"), (_brief(old), "red"), (" → ", "dim"), (_brief(new), "green"))
+
+
+def leaves(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The innermost differences of two JSON values, with their paths."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted(old.keys() | new.keys(), key=str):
+            yield from leaves(f"{path}.{key}", old.get(key), new.get(key))
+    elif isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
+        for index, (was, will) in enumerate(zip(old, new, strict=True)):
+            yield from leaves(f"{path}[{index}]", was, will)
+    elif old != new:
+        yield path, old, new
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, Ref):
+        return f"{value} (known after apply)"
+    text = value if isinstance(value, str) else json.dumps(value, default=str, sort_keys=True)
+    text = "(none)" if value is None else text
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

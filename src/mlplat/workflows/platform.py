@@ -1,0 +1,131 @@
+"""A namespace's platform as the commands and workflows see it: its settings, session and state, planned and applied."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any
+
+from mlplat import templates
+from mlplat.aws import Session
+from mlplat.errors import UsageError
+from mlplat.reconciler.apply import Outcome, Watch, apply
+from mlplat.reconciler.plan import Plan, plan, plan_destroy
+from mlplat.reconciler.state import Entry, State, Store
+from mlplat.resources.base import Declared
+from mlplat.resources.ec2.zones import zones
+from mlplat.settings import Settings
+from mlplat.templates.release import Release
+
+
+@dataclass
+class Platform:
+    """One namespace: what should be (settings), where it lives (session) and what was last seen (store)."""
+
+    settings: Settings
+    session: Session
+    store: Store
+    parallelism: int = field(default=0)
+
+    def __post_init__(self) -> None:
+        self.parallelism = self.parallelism or self.settings.apply.parallelism
+
+    @cached_property
+    def place(self) -> templates.Place:
+        """Account, region and zones, asked once."""
+        return templates.Place(
+            namespace=self.settings.namespace,
+            account=self.session.account,
+            region=self.session.region,
+            partition=self.session.partition,
+            zones=tuple(zones(self.session, self.settings.network.zones)),
+        )
+
+    def lock(self, command: str) -> AbstractContextManager[Any]:
+        """Hold the namespace while something is changed; raises LockHeld."""
+        return self.store.lock(command)
+
+    def declared(self, releases: Mapping[str, Release] | None = None) -> list[Declared]:
+        """Every resource of all four templates."""
+        return templates.declare(self.settings, self.place, self.releases() if releases is None else releases)
+
+    def releases(self) -> dict[str, Release]:
+        """What each endpoint serves, as the state keeps it."""
+        return {name: Release.from_json(value) for name, value in self.store.load().releases.items()}
+
+    def plan(
+        self,
+        scope: Collection[str] = (),
+        *,
+        with_dependencies: bool = False,
+        adopt: Collection[str] = (),
+        releases: Mapping[str, Release] | None = None,
+    ) -> Plan:
+        """What apply would do for the templates in `scope` (all of them when empty). Reads only."""
+        check_templates(scope)
+        declared = self.declared(releases)
+        wanted = set(scope) | (templates.needed_by(declared, scope) if with_dependencies else set())
+        return plan(
+            self.session,
+            self.store.load(),
+            declared,
+            scope=wanted or None,
+            adopt=adopt,
+            parallelism=self.parallelism,
+        )
+
+    def plan_destroy(self, scope: Collection[str] = (), *, reverse: bool, delete_data: Sequence[str] = ()) -> Plan:
+        """What destroy would do: everything when `scope` is empty. Reads only."""
+        check_templates(scope)
+        return plan_destroy(
+            self.session,
+            self.store.load(),
+            scope=scope or None,
+            reverse=reverse,
+            delete_data=delete_data,
+            parallelism=self.parallelism,
+        )
+
+    def apply(self, what: Plan, watch: Watch) -> Outcome:
+        """Carry out a plan; the lock must be held."""
+        return apply(what, self.session, self.store, parallelism=self.parallelism, watch=watch)
+
+    def state(self) -> State:
+        """The state as it is on disk."""
+        return self.store.load()
+
+    def entry(self, address: str) -> Entry:
+        """What the state knows of an address. Raises UsageError with the nearest one."""
+        entries = self.store.load().entries
+        if address in entries:
+            return entries[address]
+        near = get_close_matches(address, entries, n=1, cutoff=0.4)
+        raise UsageError(
+            f"describing {address}: nothing of that address is applied in namespace {self.settings.namespace}",
+            hint=f"mlplat describe {near[0]}" if near else "mlplat status",
+        )
+
+    def output(self, address: str, name: str) -> Any:
+        """An output of an applied resource. Raises UsageError that says which template to apply first."""
+        entry = self.store.load().entries.get(address)
+        if entry is None or name not in entry.outputs:
+            template = address.split(".", 1)[0]
+            raise UsageError(
+                f"using {address}: it is not applied in namespace {self.settings.namespace}",
+                hint=f"mlplat apply --template {template} --with-dependencies",
+            )
+        return entry.outputs[name]
+
+
+def check_templates(names: Collection[str]) -> None:
+    """Raises UsageError for a template that doesn't exist, with the nearest name."""
+    for name in names:
+        if name not in templates.TEMPLATES:
+            near = get_close_matches(name, templates.TEMPLATES, n=1, cutoff=0.3)
+            raise UsageError(
+                f"unknown template {name!r}: the templates are {', '.join(templates.TEMPLATES)}",
+                hint=f"use --template {near[0]}" if near else "mlplat apply --help",
+            )
