@@ -1,0 +1,198 @@
+"""The first process of every child of the local cloud: a private /opt/ml, no orphans, the payload's exit code.
+
+Run by path with `python -I -S`, so it uses the standard library only. It reads a pipe from the daemon, the
+lifeline: a byte "T" asks the payload to end (SIGTERM to its group); the end of the pipe, which also comes when
+the daemon dies, ends the whole tree. Where the kernel lets us, the tree lives in a PID namespace of its own, so
+that nothing outlives this process, double-forked or not; elsewhere on Linux it adopts what is orphaned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main(spec: dict[str, Any]) -> NoReturn:
+    """Isolate as `sandbox` says, run `argv`, exit as it did (128 + n for a signal)."""
+    sandbox = spec["sandbox"]
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # only the lifeline ends us gracefully
+    if sandbox == "bwrap":
+        _through_bwrap(spec)
+    if sandbox in ("user-namespace", "root"):
+        _isolate(spec)
+    if sandbox == "none" and sys.platform == "linux":
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _run(spec)
+
+
+def _through_bwrap(spec: dict[str, Any]) -> NoReturn:
+    inside = json.dumps({**spec, "sandbox": "inside"})
+    argv = ["bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--as-pid-1", "--die-with-parent", "--proc", "/proc"]
+    if spec["opt_ml"]:
+        if not Path("/opt/ml").is_dir():
+            argv += ["--tmpfs", "/opt"]
+            for entry in sorted(Path("/opt").iterdir()):
+                argv += ["--dev-bind", str(entry), str(entry)]
+        argv += ["--bind", spec["opt_ml"], "/opt/ml"]
+    os.execvp("bwrap", [*argv, "--", sys.executable, "-I", "-S", "-B", __file__, inside])
+
+
+def _isolate(spec: dict[str, Any]) -> None:
+    """Go on in new mount and PID namespaces; the process that came here only waits for the one that goes on."""
+    uid, gid = os.geteuid(), os.getegid()
+    user = CLONE_NEWUSER if spec["sandbox"] == "user-namespace" else 0
+    _check(libc.unshare(CLONE_NEWNS | CLONE_NEWPID | user), "unshare")
+    if user:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    _mount(None, "/", MS_REC | MS_PRIVATE)
+    if spec["opt_ml"]:
+        _bind_opt_ml(spec["opt_ml"])
+    child = os.fork()
+    if child:
+        os.close(spec["lifeline"])
+        _end_as(os.waitpid(child, 0)[1])
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    with contextlib.suppress(OSError):  # a container with a masked /proc: the outer one serves
+        _mount("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, kind="proc")
+
+
+def _bind_opt_ml(source: str) -> None:
+    if not Path("/opt/ml").is_dir():
+        _make_room_in_opt()
+    _mount(source, "/opt/ml", MS_BIND | MS_REC)
+
+
+def _make_room_in_opt() -> None:
+    """A mount point /opt/ml without leaving one on the disk: /opt in memory, with everything that is in it."""
+    old = os.open("/opt", os.O_RDONLY | os.O_DIRECTORY)
+    entries = sorted(os.listdir("/opt"))
+    _mount("tmpfs", "/opt", MS_NOSUID | MS_NODEV, kind="tmpfs", data="mode=0755")
+    for name in entries:
+        here, there = Path("/opt") / name, Path(f"/proc/self/fd/{old}/{name}")
+        if there.is_symlink():
+            here.symlink_to(os.readlink(there))
+            continue
+        here.mkdir() if there.is_dir() else here.touch()
+        _mount(str(there), str(here), MS_BIND | MS_REC)
+    os.close(old)
+    Path("/opt/ml").mkdir(exist_ok=True)
+
+
+def _mount(source: str | None, target: str, flags: int, kind: str | None = None, data: str | None = None) -> None:
+    args = [None if each is None else each.encode() for each in (source, target, kind)]
+    _check(libc.mount(*args, flags, None if data is None else data.encode()), f"mount {target}")
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _run(spec: dict[str, Any]) -> NoReturn:
+    lifeline: int = spec["lifeline"]
+    os.set_inheritable(lifeline, False)
+    wake, poke = os.pipe()
+    os.set_blocking(poke, False)
+    signal.set_wakeup_fd(poke, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    payload = os.fork()
+    if not payload:
+        _exec(spec)
+    while True:
+        ready, _, _ = select.select([lifeline, wake], [], [])
+        if wake in ready:
+            os.read(wake, 4096)
+            status = _reap(payload)
+            if status is not None:
+                _end_tree()
+                _end_as(status)
+        if lifeline in ready:
+            _obey(os.read(lifeline, 1), payload)
+
+
+def _exec(spec: dict[str, Any]) -> NoReturn:
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        os.chdir(spec["cwd"])
+        os.execvp(spec["argv"][0], spec["argv"])
+    except OSError as error:
+        os.write(2, f"cannot run {spec['argv'][0]}: {error.strerror}\n".encode())
+    os._exit(127)
+
+
+def _obey(word: bytes, payload: int) -> None:
+    if word == b"T":
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(payload, signal.SIGTERM)
+    elif not word:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(payload, signal.SIGKILL)
+        _end_tree()
+        os._exit(137)
+
+
+def _reap(payload: int) -> int | None:
+    """Collect every child that has ended; the payload's wait status, if it is among them."""
+    status = None
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, this = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            if pid == payload:
+                status = this
+    return status
+
+
+def _end_tree() -> None:
+    """Kill all that is left of the tree, until nothing is."""
+    if os.getpid() == 1:
+        return  # with the first process of a PID namespace, all others end
+    while left := _descendants():
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(-1, 0)
+
+
+def _descendants() -> list[int]:
+    parents: dict[int, int] = {}
+    for entry in os.listdir("/proc") if sys.platform == "linux" else ():
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                stat = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+                parents[int(entry)] = int(stat[1])
+    found, front = list[int](), {os.getpid()}
+    while front:
+        front = {pid for pid, parent in parents.items() if parent in front}
+        found += front
+    return found
+
+
+def _end_as(status: int) -> NoReturn:
+    code = os.waitstatus_to_exitcode(status)
+    os._exit(code if code >= 0 else 128 - code)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

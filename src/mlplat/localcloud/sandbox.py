@@ -1,0 +1,68 @@
+"""How far a child can be shut in on this machine: the rung of the ladder to a private /opt/ml, probed once."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+INIT = Path(__file__).with_name("init.py")
+
+RUNGS = ("root", "bwrap", "user-namespace", "none")
+"""Best first. root: mount and PID namespace by privilege (only as root, where a user namespace would map files of
+other users away); bwrap: bubblewrap; user-namespace: the same unprivileged; none: SM_* variables and arguments that
+name /opt/ml are rewritten, and code that names it literally breaks."""
+
+_OPT_ML = re.compile(r"/opt/ml(?![\w.-])")
+
+
+def command(rung: str, argv: Sequence[str], *, cwd: Path, opt_ml: Path | None, lifeline: int) -> list[str]:
+    """The command line that runs `argv` on this rung."""
+    spec = {
+        "sandbox": rung,
+        "argv": list(argv),
+        "cwd": str(cwd),
+        "opt_ml": str(opt_ml) if opt_ml else None,
+        "lifeline": lifeline,
+    }
+    return [sys.executable, "-I", "-S", "-B", str(INIT), json.dumps(spec)]
+
+
+def probe() -> str:
+    """The best rung that works here."""
+    return next(rung for rung in RUNGS if rung == "none" or _works(rung))
+
+
+def rewritten(text: str, opt_ml: Path) -> str:
+    """`text` with /opt/ml replaced by the real folder, for the rung without a private one."""
+    return _OPT_ML.sub(str(opt_ml).replace("\\", r"\\"), text)
+
+
+def rewritten_environment(env: Mapping[str, str], opt_ml: Path) -> dict[str, str]:
+    """The environment with the SM_* variables (and SAGEMAKER_*) pointing into the real folder."""
+    return {k: rewritten(v, opt_ml) if k.startswith(("SM_", "SAGEMAKER_")) else v for k, v in env.items()}
+
+
+def _works(rung: str) -> bool:
+    if sys.platform != "linux" or (rung == "root") != (os.geteuid() == 0 and rung == "root"):
+        return False
+    if rung == "bwrap" and not shutil.which("bwrap"):
+        return False
+    lifeline, keep = os.pipe()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "probe").touch()
+            argv = command(rung, ["test", "-e", "/opt/ml/probe"], cwd=Path("/"), opt_ml=Path(folder), lifeline=lifeline)
+            done = subprocess.run(argv, pass_fds=[lifeline], stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
+            return done.returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    finally:
+        os.close(lifeline)
+        os.close(keep)
