@@ -1,0 +1,148 @@
+"""What a plan is made of: one step per address, each with an action, the reason for it and what comes first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from mlplat.resources.base import Change, Observed, Ref, Resource
+
+UNKNOWN = "(known after apply)"
+
+
+class Action(StrEnum):
+    """What a step does."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"
+    DELETE = "delete"
+    ADOPT = "adopt"
+    KEEP = "keep"
+    RETAIN = "retain"
+    """It would be deleted, but it holds data (or something that holds data needs it)."""
+
+
+IDLE = frozenset({Action.KEEP, Action.RETAIN})
+"""Actions that change nothing."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to be done with one object.
+
+    `address` is unique within a plan; an object that a crash left behind after it was replaced has its own
+    step, with `deposed` set and the address followed by its id in brackets.
+    """
+
+    address: str
+    action: Action
+    kind: str
+    name: str
+    id: str | None
+    resource: Resource | None
+    """As declared, refs unresolved; as the state remembers it when it is to be deleted."""
+    seen: Observed | None
+    changes: tuple[Change, ...]
+    needs: frozenset[str]
+    """Addresses that come first: what a made thing refers to; who still uses a deleted one."""
+    reason: str
+    """Why, in words."""
+    users: frozenset[str] = frozenset()
+    """Addresses that use the object as it is now; a replaced one must outlive them, or they go first."""
+    used: frozenset[str] = frozenset()
+    """Addresses that the object as it is now uses."""
+    empties: bool = False
+    """The user named it by `--delete-data`: what it holds is deleted with it."""
+    deposed: bool = False
+
+    @property
+    def owner(self) -> str:
+        """The address whose tags the object carries and whose entry in the state it belongs to."""
+        return self.address.partition(" (")[0]
+
+    @property
+    def template(self) -> str:
+        """The template it belongs to."""
+        return self.address.split(".", 1)[0]
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the step does something."""
+        return self.action not in IDLE
+
+    @property
+    def creates_first(self) -> bool:
+        """Whether a replace makes the new object before the old one goes: only under another name."""
+        if self.action is not Action.REPLACE or self.resource is None or self.seen is None:
+            return False
+        return self.resource.create_first and self.resource.name != self.seen.fields.get("name", self.seen.id)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `plan --json` shows of it."""
+        return {
+            "address": self.address,
+            "action": self.action.value,
+            "kind": self.kind,
+            "name": self.name,
+            "id": self.id,
+            "reason": self.reason,
+            "changes": [{"field": c.field, "old": shown(c.old), "new": shown(c.new)} for c in self.changes],
+            "needs": sorted(self.needs),
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every step for the addresses in scope, what needs nothing first. `KEEP` steps are among them."""
+
+    namespace: str
+    steps: tuple[Step, ...]
+    destroy: bool = False
+    outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Outputs known when it was planned, also of addresses out of scope."""
+    templates: frozenset[str] = frozenset()
+    """The templates in scope."""
+    lineage: str = ""
+    serial: int = 0
+    """Which state it was made from; `apply` refuses another."""
+
+    @cached_property
+    def pending(self) -> tuple[Step, ...]:
+        """The steps that do something."""
+        return tuple(step for step in self.steps if step.is_pending)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether reality already is what is wanted."""
+        return not self.pending
+
+    @property
+    def counts(self) -> dict[Action, int]:
+        """How many steps of each action there are, in the order of `Action`; actions without steps are left out."""
+        found = Counter(step.action for step in self.steps)
+        return {action: found[action] for action in Action if found[action]}
+
+    def to_json(self) -> dict[str, Any]:
+        """What `plan --json` prints."""
+        return {
+            "namespace": self.namespace,
+            "destroy": self.destroy,
+            "counts": {action.value: count for action, count in self.counts.items()},
+            "steps": [step.to_json() for step in self.steps],
+        }
+
+
+def shown(value: Any) -> Any:
+    """A JSON value in which every Ref reads as not known yet."""
+    if isinstance(value, Ref):
+        return UNKNOWN
+    if isinstance(value, Mapping):
+        return {key: shown(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [shown(each) for each in value]
+    return value
