@@ -1,0 +1,148 @@
+"""Model versions: registered by a training, approved or rejected by a person, deployed by number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from mlplat.errors import UsageError
+from mlplat.workflows.files import digest
+from mlplat.workflows.platform import Platform
+
+INSTANCE_TYPES = ["ml.t2.medium", "ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.c5.large", "ml.c5.xlarge"]
+"""What a package declares as tested; an endpoint may use others all the same."""
+
+APPROVAL = {"approve": "Approved", "reject": "Rejected"}
+
+
+@dataclass(frozen=True)
+class Version:
+    """One model package: `approval` is Approved, Rejected or PendingManualApproval."""
+
+    group: str
+    version: int
+    arn: str
+    approval: str
+    job: str = ""
+    created: Any = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, for `--json`."""
+        return asdict(self)
+
+
+def group_name(platform: Platform, group: str | None) -> str:
+    """The AWS name of a model package group of the configuration; the only one when none is named."""
+    known = sorted({spec.model_package_group for spec in platform.settings.workloads.values()})
+    if group is None and len(known) == 1:
+        group = known[0]
+    if group not in known:
+        near = get_close_matches(group or "", known, n=1, cutoff=0.3)
+        raise UsageError(
+            f"unknown model package group {group!r}: the configuration has {', '.join(known)}",
+            hint=f"mlplat registry list {near[0] if near else known[0] if known else ''}".rstrip(),
+        )
+    return str(platform.output(f"ml_feature_store.model_package_group.{group}", "name"))
+
+
+def versions(platform: Platform, group: str) -> list[Version]:
+    """Every version of a group (AWS name), newest first, with its metrics."""
+    client = platform.session.client("sagemaker")
+    listed = list(
+        client.pages(
+            "list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=group, SortOrder="Descending"
+        )
+    )
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        full = list(
+            pool.map(lambda each: client.describe_model_package(ModelPackageName=each["ModelPackageArn"]), listed)
+        )
+    return sorted((_version(each) for each in full), key=lambda each: -each.version)
+
+
+def _version(found: Mapping[str, Any]) -> Version:
+    said = found.get("CustomerMetadataProperties", {})
+    return Version(
+        group=found["ModelPackageGroupName"],
+        version=int(found["ModelPackageVersion"]),
+        arn=found["ModelPackageArn"],
+        approval=found.get("ModelApprovalStatus", "PendingManualApproval"),
+        job=said.get("training_job", ""),
+        created=found.get("CreationTime"),
+        metrics={key[7:]: float(value) for key, value in said.items() if key.startswith("metric:")},
+    )
+
+
+def register(
+    platform: Platform,
+    group: str,
+    container: Mapping[str, Any],
+    job: str,
+    workload: str,
+    metrics: Mapping[str, float],
+) -> Version:
+    """The version made from a job's model, pending approval. One job gives one version, however often asked."""
+    client = platform.session.client("sagemaker")
+    for known in versions(platform, group):
+        if known.job == job:
+            return known
+    metadata = {f"metric:{key}": f"{value:.6g}" for key, value in metrics.items()}
+    made = client.create_model_package(
+        ModelPackageGroupName=group,
+        ModelPackageDescription=f"{workload}, trained by {job}",
+        ModelApprovalStatus="PendingManualApproval",
+        InferenceSpecification={
+            "Containers": [dict(container)],
+            "SupportedContentTypes": ["text/csv", "application/json"],
+            "SupportedResponseMIMETypes": ["text/csv", "application/json"],
+            "SupportedRealtimeInferenceInstanceTypes": INSTANCE_TYPES,
+            "SupportedTransformInstanceTypes": [each for each in INSTANCE_TYPES if ".t2." not in each],
+        },
+        CustomerMetadataProperties={"training_job": job, "workload": workload, **metadata},
+        ClientToken=digest(group, job),
+    )
+    return _version(client.describe_model_package(ModelPackageName=made["ModelPackageArn"]))
+
+
+def find(platform: Platform, group: str, wanted: str) -> Version:
+    """A version by its number, or `latest` (approved or not). Raises UsageError that lists what there is."""
+    known = versions(platform, group)
+    for each in known:
+        if wanted in ("latest", str(each.version)):
+            return each
+    there = ", ".join(str(each.version) for each in known) or "none"
+    raise UsageError(
+        f"finding version {wanted} of model package group {group}: its versions are {there}",
+        hint="mlplat registry list",
+    )
+
+
+def latest_approved(platform: Platform, group: str) -> Version:
+    """The newest approved version. Raises UsageError that says how to approve one."""
+    known = versions(platform, group)
+    for each in known:
+        if each.approval == "Approved":
+            return each
+    if not known:
+        raise UsageError(f"model package group {group} has no version yet", hint="mlplat train")
+    raise UsageError(
+        f"no version of model package group {group} is approved ({len(known)} pending or rejected)",
+        hint=f"mlplat registry approve {known[0].version}",
+    )
+
+
+def decide(
+    platform: Platform, group: str, wanted: str, verdict: Literal["approve", "reject"], why: str | None
+) -> Version:
+    """Approve or reject a version; deciding the same again changes nothing."""
+    found = find(platform, group, wanted)
+    if found.approval == APPROVAL[verdict]:
+        return found
+    client = platform.session.client("sagemaker")
+    reason = {"ApprovalDescription": why} if why else {}
+    client.update_model_package(ModelPackageArn=found.arn, ModelApprovalStatus=APPROVAL[verdict], **reason)
+    return _version(client.describe_model_package(ModelPackageName=found.arn))
