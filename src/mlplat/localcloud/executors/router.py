@@ -1,0 +1,119 @@
+"""Requests to model servers: which variant takes one, and the connections that are kept open to each server."""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+INVOCATION_TIMEOUT = 60.0
+"""Seconds: SageMaker gives a real-time container that long to answer."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model server said."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Unreachable(Exception):
+    """Nobody listens on the model server's socket, or it hung up before it answered."""
+
+
+class TimedOut(Exception):
+    """The model server took longer than SageMaker allows."""
+
+
+class Connections:
+    """Open connections to one model server; taken by one request at a time, last used first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._idle: deque[_UnixConnection] = deque()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = INVOCATION_TIMEOUT,
+    ) -> Answer:
+        """One request and its answer. Raises Unreachable or TimedOut.
+
+        A connection that was kept open may have been closed meanwhile; then a fresh one is tried, once.
+        """
+        while True:
+            kept = self._take()
+            connection = kept or _UnixConnection(self._path)
+            connection.settimeout(timeout)
+            try:
+                answer = connection.ask(method, path, body, headers or {})
+            except TimeoutError as error:
+                connection.close()
+                raise TimedOut(f"no answer within {timeout:g} seconds") from error
+            except (OSError, HTTPException) as error:
+                connection.close()
+                if kept is None:
+                    raise Unreachable(str(error) or type(error).__name__) from error
+            else:
+                self._idle.append(connection)
+                return answer
+
+    def _take(self) -> _UnixConnection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    def close(self) -> None:
+        """Hang up on every idle connection."""
+        while (connection := self._take()) is not None:
+            connection.close()
+
+
+class _UnixConnection(HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost")
+        self._path = str(path)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+    def settimeout(self, seconds: float) -> None:
+        self.timeout = seconds
+        if self.sock is not None:
+            self.sock.settimeout(seconds)
+
+    def ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        self.request(method, path, body=body, headers=dict(headers))
+        with self.getresponse() as response:
+            return Answer(response.status, response.headers.get("Content-Type", ""), response.read())
+
+
+def as_float32(weight: float) -> float:
+    """A weight as SageMaker keeps it: a 32-bit float, so 0.2 is read back as 0.20000000298023224."""
+    return float(struct.unpack("f", struct.pack("f", weight))[0])
+
+
+def choose(weights: Sequence[tuple[str, float]]) -> str | None:
+    """A variant by chance, its share being its weight over the sum; None when no weight is above 0."""
+    total = sum(weight for _, weight in weights)
+    if total <= 0:
+        return None
+    point = random.random() * total  # noqa: S311 - traffic, not secrets
+    for name, weight in weights:
+        point -= weight
+        if point < 0:
+            return name
+    return next(name for name, weight in reversed(weights) if weight > 0)
