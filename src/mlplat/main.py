@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from mlplat import __version__, output
-from mlplat.commands import platform
+from mlplat.commands import data, features, platform, registry, serving, train
 from mlplat.errors import Interrupted, MlplatError
 
 
@@ -52,6 +52,12 @@ def options(
 
 for _command in (platform.plan, platform.apply, platform.destroy, platform.status, platform.outputs, platform.describe):
     app.command(rich_help_panel="Platform")(_command)
+
+for _command in (train.train, serving.deploy, serving.invoke):
+    app.command(rich_help_panel="Models")(_command)
+
+for _name, _group in {"features": features.app, "registry": registry.app, "data": data.app}.items():
+    app.add_typer(_group, name=_name, rich_help_panel="Models")
 
 
 def run() -> None:

@@ -37,9 +37,9 @@ DeleteDataOption = Annotated[
 
 
 def plan(
-    template: TemplateOption = [],  # noqa: B006
+    template: TemplateOption = [],
     with_dependencies: DependenciesOption = False,
-    adopt: AdoptOption = [],  # noqa: B006
+    adopt: AdoptOption = [],
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     parallelism: ParallelismOption = None,
@@ -56,9 +56,9 @@ def plan(
 
 
 def apply(
-    template: TemplateOption = [],  # noqa: B006
+    template: TemplateOption = [],
     with_dependencies: DependenciesOption = False,
-    adopt: AdoptOption = [],  # noqa: B006
+    adopt: AdoptOption = [],
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     auto_approve: ApproveOption = None,
@@ -74,12 +74,12 @@ def apply(
 
 
 def destroy(
-    template: TemplateOption = [],  # noqa: B006
+    template: TemplateOption = [],
     reverse: Annotated[
         bool,
         typer.Option("--reverse", help="Everything, or the templates and all that rests on them, last made first."),
     ] = False,
-    delete_data: DeleteDataOption = [],  # noqa: B006
+    delete_data: DeleteDataOption = [],
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     auto_approve: ApproveOption = None,
@@ -98,13 +98,9 @@ def destroy(
 
 def carry_out(platform: Platform, made: Plan, auto_approve: bool | None, question: str) -> None:
     """Show the plan, ask when approval is required, apply it live and report."""
-    from mlplat.output import plans
     from mlplat.output.live import LiveTree
 
-    ask = auto_approve is False or (auto_approve is None and platform.settings.approval.required)
-    if not made.is_empty and ask:
-        plans.announce(made)
-        output.confirm(f"{platform.settings.namespace}: {plans.summary(made)}. {question}", flag="--auto-approve")
+    approve(platform, made, auto_approve, question)
     with LiveTree(made) as watch:
         outcome = platform.apply(made, watch)
     kept = [step for step in made.steps if step.action == "retain"]
@@ -114,6 +110,16 @@ def carry_out(platform: Platform, made: Plan, auto_approve: bool | None, questio
         {**outcome.to_json(), "namespace": platform.settings.namespace},
         lambda: f"{platform.settings.namespace}: {_told(made)} in {outcome.seconds:.1f} s",
     )
+
+
+def approve(platform: Platform, made: Plan, auto_approve: bool | None, question: str) -> None:
+    """Show the plan and ask, when it changes something and approval is required. Raises UsageError without it."""
+    from mlplat.output import plans
+
+    ask = auto_approve is False or (auto_approve is None and platform.settings.approval.required)
+    if not made.is_empty and ask:
+        plans.announce(made)
+        output.confirm(f"{platform.settings.namespace}: {plans.summary(made)}. {question}", flag="--auto-approve")
 
 
 def _told(made: Plan) -> str:
@@ -149,9 +155,11 @@ def describe(
     json: JsonOption = False,
 ) -> None:
     """Show one resource as AWS describes it now, with every field."""
+    from mlplat.workflows import overview
+
     platform = platform_of(namespace, config)
     with output.working(f"describing {address}"):
-        found = platform.describe(address)
+        found = overview.describe(platform, address)
     output.data(found, lambda: _sheet(found))
 
 
@@ -169,9 +177,11 @@ def status(
     json: JsonOption = False,
 ) -> None:
     """Show the platform as it is: templates, endpoints and what they serve."""
+    from mlplat.workflows import overview
+
     platform = platform_of(namespace, config)
     with output.working("reading what is there"):
-        found = platform.status()
+        found = overview.status(platform)
     if output.mode.json:
         output.data(found)
         return

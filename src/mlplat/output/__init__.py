@@ -176,3 +176,17 @@ def working(text: str) -> Iterator[Callable[[str], None]]:
         return
     with stderr().status(text, spinner_style="cyan") as status:
         yield lambda changed: status.update(changed)
+
+
+@contextmanager
+def counting(text: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr; call what it yields with how many more are done."""
+    if mode.json or not sys.stderr.isatty():
+        yield lambda _count: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=stderr(), transient=True) as progress:
+        task = progress.add_task(text, total=total or None)
+        yield lambda count: progress.advance(task, count)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import TypeVar
 
 from mlplat.errors import Interrupted, MlplatError, UsageError
 from mlplat.reconciler.apply import Outcome, Watch
@@ -17,6 +18,8 @@ from mlplat.settings import Endpoint
 from mlplat.templates.release import Release, Variant
 from mlplat.workflows import registry
 from mlplat.workflows.platform import Platform
+
+T = TypeVar("T")
 
 TEMPLATE = "ml_model_serving"
 
@@ -57,9 +60,9 @@ def parse_version(text: str) -> tuple[str, str]:
     return name, version
 
 
-def unique(pairs: Sequence[tuple[str, str]] | Sequence[tuple[str, float]], flag: str) -> dict[str, object]:
+def unique(pairs: Sequence[tuple[str, T]], flag: str) -> dict[str, T]:
     """The pairs as a map. Raises UsageError when a variant is named twice."""
-    found: dict[str, object] = {}
+    found: dict[str, T] = {}
     for name, value in pairs:
         if name in found:
             raise UsageError(f"reading {flag}: variant {name} is named twice", hint="mlplat deploy --help")

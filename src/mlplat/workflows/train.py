@@ -4,7 +4,7 @@ training is recognised instead of repeated."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -96,6 +96,17 @@ def _channel(platform: Platform, workload: str, channel: str, place: str) -> str
 def _text(value: Any) -> str:
     """Hyperparameters are strings on the wire; the toolkit reads JSON and falls back to text."""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def parse_parameters(texts: Sequence[str]) -> dict[str, str]:
+    """`C=0.5` -> {"C": "0.5"}. Raises UsageError."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise UsageError(f"reading --parameter {text}: expected NAME=VALUE", hint="--parameter C=0.5")
+        found[name] = value
+    return found
 
 
 def submit(platform: Platform, inputs: Inputs, *, force: bool = False) -> tuple[str, bool]:
