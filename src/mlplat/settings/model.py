@@ -1,0 +1,254 @@
+"""The effective settings of one namespace: every table of config/default.toml, typed and checked."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, model_validator
+
+from mlplat.settings.limits import (
+    DIGEST,
+    NAME_LIMIT,
+    TUNING_NAME_LIMIT,
+    Name,
+    NamespaceName,
+    Region,
+    RetentionDays,
+    ServingInstanceType,
+    TrainingInstanceType,
+)
+from mlplat.settings.problems import KeyPath, Origin, Refusal, dotted, nearest, refuse
+from mlplat.settings.section import Section
+from mlplat.settings.workloads import Endpoint, FeatureGroup, Workload
+
+Days = Annotated[int, Field(ge=1, le=36500)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _cidr(value: str) -> str:
+    try:
+        network = ipaddress.IPv4Network(value)
+    except ValueError as error:
+        raise refuse(Refusal(f"an IPv4 block like 10.1.0.0/16: {error}")) from error
+    if not 16 <= network.prefixlen <= 28:
+        raise refuse(Refusal("a VPC has between /16 and /28"))
+    return value
+
+
+EndpointService = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$")]
+
+
+class Approval(Section):
+    """Whether a person is asked before something changes."""
+
+    required: bool = True
+
+
+class Apply(Section):
+    """How fast, and for how long."""
+
+    parallelism: Annotated[int, Field(ge=1, le=256)] = 16
+    timeout_minutes: Count = 120
+
+
+class Encryption(Section):
+    """The platform's KMS key."""
+
+    deletion_window_days: Annotated[int, Field(ge=7, le=30)] = 7
+    rotation: bool = True
+
+
+class Storage(Section):
+    """The buckets: transport, and how long objects stay where."""
+
+    force_tls: bool = True
+    abort_uploads_days: Days = 7
+    noncurrent_days: Days = 90
+    raw_infrequent_days: Annotated[int, Field(ge=30, le=36500)] = 30
+    raw_archive_days: Days = 90
+    raw_expire_days: Days = 2555
+    failed_experiments_days: Days = 30
+    temp_days: Days = 7
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        """S3 wants 30 days in STANDARD_IA before GLACIER, and expiry after the last transition."""
+        found = []
+        if self.raw_archive_days < self.raw_infrequent_days + 30:
+            reason = f"at least 30 days after raw_infrequent_days, which is {self.raw_infrequent_days}"
+            found.append(Refusal(reason, ("raw_archive_days",)))
+        if self.raw_expire_days <= self.raw_archive_days:
+            reason = f"after raw_archive_days, which is {self.raw_archive_days}"
+            found.append(Refusal(reason, ("raw_expire_days",)))
+        if found:
+            raise refuse(*found)
+        return self
+
+
+class Network(Section):
+    """The VPC. `zones` availability zones, each with a public and a private subnet."""
+
+    cidr: Annotated[str, AfterValidator(_cidr)] = "10.1.0.0/16"
+    zones: Annotated[int, Field(ge=2, le=6)] = 2
+    nat: Literal["none", "single", "per_zone"] = "none"
+    interface_endpoints: list[EndpointService] = []
+    flow_logs: bool = True
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        """A subnet has at least 16 addresses, of which AWS keeps 5."""
+        subnets = 1 << (2 * self.zones - 1).bit_length()
+        smallest = 28 - subnets.bit_length() + 1
+        if ipaddress.IPv4Network(self.cidr).prefixlen > smallest:
+            reason = f"too small for {2 * self.zones} subnets in {self.zones} zones: /{smallest} or bigger"
+            raise refuse(Refusal(reason, ("cidr",)))
+        twice = {each for each in self.interface_endpoints if self.interface_endpoints.count(each) > 1}
+        if twice:
+            raise refuse(Refusal(f"named twice: {', '.join(sorted(twice))}", ("interface_endpoints",)))
+        return self
+
+
+class Logs(Section):
+    """The log groups."""
+
+    retention_days: RetentionDays = 30
+
+
+class Access(Section):
+    """The roles."""
+
+    source_account_condition: bool = False
+
+
+class Training(Section):
+    """Where jobs run, unless their workload says otherwise."""
+
+    instance_type: TrainingInstanceType = "ml.m5.large"
+    instance_count: Count = 1
+    volume_gb: Annotated[int, Field(ge=1, le=16384)] = 30
+    max_runtime_minutes: Annotated[int, Field(ge=1, le=28 * 24 * 60)] = 60
+    in_vpc: bool = False
+
+
+class Serving(Section):
+    """Where models are served, unless their endpoint says otherwise."""
+
+    instance_type: ServingInstanceType = "ml.m5.large"
+    instance_count: Count = 1
+    in_vpc: bool = False
+
+
+class Monitoring(Section):
+    """What endpoints capture."""
+
+    enabled: bool = False
+    capture_percentage: Annotated[int, Field(ge=0, le=100)] = 100
+
+
+class Local(Section):
+    """The local cloud."""
+
+    transition_delay_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.5
+
+
+class Settings(Section):
+    """The effective settings of one namespace."""
+
+    namespace: NamespaceName = "development"
+    target: Literal["aws", "local"] = "aws"
+    region: Region = "us-east-1"
+    profile: Annotated[str, StringConstraints(min_length=1)] | None = None
+    approval: Approval = Approval()
+    apply: Apply = Apply()
+    encryption: Encryption = Encryption()
+    storage: Storage = Storage()
+    network: Network = Network()
+    logs: Logs = Logs()
+    access: Access = Access()
+    training: Training = Training()
+    serving: Serving = Serving()
+    monitoring: Monitoring = Monitoring()
+    local: Local = Local()
+    feature_groups: dict[Name, FeatureGroup] = {}
+    workloads: dict[Name, Workload] = {}
+    endpoints: dict[Name, Endpoint] = {}
+
+    _origins: dict[KeyPath, Origin] = PrivateAttr(default_factory=dict)
+    _directory: Path = PrivateAttr(default_factory=Path)
+
+    @property
+    def directory(self) -> Path:
+        """The folder that default.toml was read from."""
+        return self._directory
+
+    @property
+    def origins(self) -> Mapping[str, Origin]:
+        """Where each effective value came from, by dotted key."""
+        return {dotted(key): self.origin(key) for key, _ in self.leaves()}
+
+    def origin(self, key: KeyPath) -> Origin:
+        """Where one value came from."""
+        return self._origins.get(key, Origin("default"))
+
+    def came_from(self, origins: Mapping[KeyPath, Origin], directory: Path) -> None:
+        """Remember where the values came from; `load` says it once."""
+        self._origins.update(origins)
+        self._directory = directory
+
+    def leaves(self) -> Iterator[tuple[KeyPath, Any]]:
+        """Every effective value with its key, in the order of config/default.toml."""
+        return _leaves((), self.model_dump(exclude_none=True))
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if found := [*self._unknown_workloads(), *self._long_names(), *self._same_names()]:
+            raise refuse(*found)
+        return self
+
+    def _unknown_workloads(self) -> Iterator[Refusal]:
+        for name, endpoint in self.endpoints.items():
+            if endpoint.workload not in self.workloads:
+                known = ", ".join(self.workloads) or "none"
+                guess = nearest(endpoint.workload, self.workloads)
+                yield Refusal(f"not a workload; there is {known}", ("endpoints", name, "workload"), guess)
+
+    def _long_names(self) -> Iterator[Refusal]:
+        """Templates would shorten these names by a hash; a person should choose what they read in the console."""
+        bucket = f"mlplat-{self.namespace}-experiments-{'0' * 12}-{self.region}"
+        if len(bucket) > NAME_LIMIT:
+            most = len(self.namespace) - len(bucket) + NAME_LIMIT
+            yield Refusal(
+                f"too long for the names of buckets in {self.region}: at most {most} characters", ("namespace",)
+            )
+        room = NAME_LIMIT - len(f"mlplat-{self.namespace}-")
+        for table in ("feature_groups", "workloads", "endpoints"):
+            for name in getattr(self, table):
+                if len(name) > room - DIGEST:
+                    yield Refusal(
+                        f"too long for AWS's names in {self.namespace}: at most {room - DIGEST} characters",
+                        (table, name),
+                    )
+        for name, workload in self.workloads.items():
+            if workload.tuning and len(name) > TUNING_NAME_LIMIT - DIGEST:
+                most = TUNING_NAME_LIMIT - DIGEST
+                yield Refusal(f"too long for the names of tuning jobs: at most {most} characters", ("workloads", name))
+
+    def _same_names(self) -> Iterator[Refusal]:
+        """AWS's names have `-` for `_`, and endpoint names ignore case: two keys must not become one name."""
+        for table in ("feature_groups", "workloads", "endpoints"):
+            seen: dict[str, str] = {}
+            for name in getattr(self, table):
+                other = seen.setdefault(name.replace("_", "-").casefold(), name)
+                if other != name:
+                    yield Refusal(f"the same name on AWS as {other}", (table, name))
+
+
+def _leaves(key: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from _leaves((*key, name), each)
+    else:
+        yield key, value

@@ -1,0 +1,100 @@
+"""What is wrong with the configuration, told once and in full: where, which key, which value, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic_core import PydanticCustomError
+
+KeyPath = tuple[str, ...]
+"""A key as its parts: ("network", "zones")."""
+
+SECRET = re.compile(
+    r"secret|token|passw(or)?d|passphrase|credential|(api|access|private|signing)_?-?key", re.IGNORECASE
+)
+"""Keys whose values are never shown."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value came from: a line of a file, an environment variable, a flag, or built in."""
+
+    kind: Literal["default", "file", "environment", "flag"]
+    name: str = ""
+    line: int | None = None
+
+    def __str__(self) -> str:
+        if self.kind == "file":
+            return shown_path(self.name) + (f":{self.line}" if self.line else "")
+        return self.name or {"default": "built in", "flag": "command line"}.get(self.kind, self.kind)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong. `value` is left out (`...`) where there is none to show."""
+
+    origin: Origin
+    key: KeyPath
+    reason: str
+    value: Any = ...
+    nearest: str | None = None
+
+    def __str__(self) -> str:
+        shown = "" if self.value is ... else f" = {shown_value(self.key, self.value)}"
+        where = f"{dotted(self.key)}{shown}: " if self.key else ""
+        guess = f'; did you mean "{self.nearest}"?' if self.nearest else ""
+        return f"{self.origin}: {where}{self.reason}{guess}"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a validator has against a value; `key` leads from the validated table to the value."""
+
+    reason: str
+    key: KeyPath = ()
+    nearest: str | None = None
+
+
+def refuse(*refusals: Refusal) -> PydanticCustomError:
+    """The error that carries refusals through pydantic, which would otherwise know only one and its own words."""
+    return PydanticCustomError("refused", "refused", {"refusals": refusals})
+
+
+def nearest(value: str, options: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The option that somebody who typed `value` probably meant; case and `-` for `_` are forgiven first."""
+    known = list(options)
+    folded = {each.casefold().replace("-", "_"): each for each in reversed(known)}
+    found = difflib.get_close_matches(value.casefold().replace("-", "_"), folded, 1, cutoff)
+    return folded[found[0]] if found else None
+
+
+def dotted(key: Sequence[str]) -> str:
+    """A key as TOML spells it: `workloads.churn.metrics."validation:auc"`."""
+    return ".".join(part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part) for part in key)
+
+
+def shown_value(key: Sequence[str], value: Any) -> str:
+    """A value as TOML spells it, cut when long, and hidden when its key says that it is a secret."""
+    if is_secret(key):
+        return "***"
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def is_secret(key: Sequence[str]) -> bool:
+    """Whether the last part of the key names a secret."""
+    return bool(key) and bool(SECRET.search(key[-1]))
+
+
+def shown_path(path: str | Path) -> str:
+    """A path relative to the current folder when it lies in it, absolute otherwise."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except (ValueError, FileNotFoundError):
+        return str(path)

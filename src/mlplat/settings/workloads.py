@@ -1,0 +1,208 @@
+"""What runs on the platform: feature groups, workloads with their training and tuning, and endpoints."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from mlplat.settings.limits import RESERVED_FEATURES, Name, ServingInstanceType, TrainingInstanceType
+from mlplat.settings.problems import Refusal, nearest, refuse
+from mlplat.settings.section import Section
+
+FeatureType = Literal["String", "Integral", "Fractional"]
+Scalar = bool | int | float | str
+
+
+def _feature_name(value: str) -> str:
+    if value.lower() in RESERVED_FEATURES:
+        raise refuse(Refusal("a column that the offline store adds by itself; choose another name"))
+    if not re.fullmatch(r"[a-zA-Z0-9]([-_]*[a-zA-Z0-9]){0,63}", value) or len(value) > 64:
+        raise refuse(
+            Refusal("a feature's name is up to 64 letters, digits, - and _, beginning and ending in none of - _")
+        )
+    return value
+
+
+def _metric_pattern(value: str) -> str:
+    try:
+        groups = re.compile(value).groups
+    except re.error as error:
+        raise refuse(Refusal(f"not a regular expression: {error}")) from error
+    if groups == 0:
+        raise refuse(Refusal("a metric's pattern has a group around the value, as in auc=([0-9.]+)"))
+    return value
+
+
+def _script(value: str) -> str:
+    if not value.endswith(".py") or Path(value).is_absolute() or ".." in Path(value).parts:
+        raise refuse(Refusal("a .py file, relative to the workload's source"))
+    return value
+
+
+def _channel(value: str) -> str:
+    if not value or ("://" in value and not value.startswith("s3://")):
+        raise refuse(Refusal("a file or folder here, or an s3:// address"))
+    return value
+
+
+def _image(value: str) -> str:
+    if "/" not in value and not re.fullmatch(r"[a-z0-9][a-z0-9-]*:[\w.-]+", value):
+        raise refuse(Refusal("an AWS framework image as name:version (scikit-learn:1.2-1), or the URI of your own"))
+    return value
+
+
+Script = Annotated[str, AfterValidator(_script)]
+FeatureName = Annotated[str, AfterValidator(_feature_name)]
+ChannelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$", max_length=64)]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=512)]
+MetricName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+MetricPattern = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_metric_pattern)]
+Channel = Annotated[str, AfterValidator(_channel)]
+Hyperparameters = Annotated[dict[str, Scalar], Field(max_length=100)]
+
+
+class FeatureGroup(Section):
+    """A table of the feature store. AWS can change little of it in place: a new schema is a new version beside it."""
+
+    description: Annotated[str, StringConstraints(max_length=128)] = ""
+    record_identifier: str
+    event_time: str
+    online: bool = True
+    offline: bool = True
+    features: Annotated[dict[FeatureName, FeatureType], Field(min_length=1, max_length=2500)]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if found := list(self._refusals()):
+            raise refuse(*found)
+        return self
+
+    def _refusals(self) -> Iterator[Refusal]:
+        for key in ("record_identifier", "event_time"):
+            name = getattr(self, key)
+            if name not in self.features:
+                yield Refusal("not one of the group's features", (key,), nearest(name, self.features))
+        if self.features.get(self.event_time) == "Integral":
+            reason = 'the event time is a "String" (ISO 8601) or "Fractional" (seconds)'
+            yield Refusal(reason, ("features", self.event_time))
+        if not self.online and not self.offline:
+            yield Refusal("at least one of online and offline must be true", ("offline",))
+
+
+class _Interval(Section):
+    min: float
+    max: float
+    scaling: Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"] = "Auto"
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if not (math.isfinite(self.min) and math.isfinite(self.max) and self.min < self.max):
+            raise refuse(Refusal("must be greater than min", ("max",)))
+        if self.scaling == "Logarithmic" and self.min <= 0:
+            raise refuse(Refusal("must be greater than 0 for Logarithmic scaling", ("min",)))
+        return self
+
+
+class ContinuousRange(_Interval):
+    """Any number between `min` and `max`."""
+
+    type: Literal["continuous"]
+
+    @model_validator(mode="after")
+    def _suits_reverse(self) -> Self:
+        if self.scaling == "ReverseLogarithmic" and not 0 <= self.min < self.max < 1:
+            raise refuse(Refusal("ReverseLogarithmic needs 0 <= min < max < 1", ("scaling",)))
+        return self
+
+
+class IntegerRange(_Interval):
+    """Any whole number from `min` to `max`."""
+
+    type: Literal["integer"]
+    min: int
+    max: int
+    scaling: Literal["Auto", "Linear", "Logarithmic"] = "Auto"
+
+
+class CategoricalRange(Section):
+    """One of `values`."""
+
+    type: Literal["categorical"]
+    values: Annotated[list[str], Field(min_length=1, max_length=30)]
+
+
+Range = Annotated[ContinuousRange | IntegerRange | CategoricalRange, Field(discriminator="type")]
+
+
+class Tuning(Section):
+    """How `mlplat train --tune` searches."""
+
+    strategy: Literal["Bayesian", "Random"] = "Bayesian"
+    max_jobs: Annotated[int, Field(ge=1, le=10_000)] = 10
+    max_parallel_jobs: Annotated[int, Field(ge=1, le=100)] = 2
+    fixed: Hyperparameters = {}
+    ranges: Annotated[dict[str, Range], Field(min_length=1, max_length=30)]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        found = [
+            Refusal("both fixed and a range; SageMaker takes a hyperparameter once", ("fixed", name))
+            for name in self.fixed
+            if name in self.ranges
+        ]
+        if self.strategy == "Bayesian" and self.max_jobs > 750:
+            found.append(Refusal("at most 750 for Bayesian", ("max_jobs",)))
+        if self.max_parallel_jobs > self.max_jobs:
+            found.append(Refusal(f"more than max_jobs, which is {self.max_jobs}", ("max_parallel_jobs",)))
+        if found:
+            raise refuse(*found)
+        return self
+
+
+class Workload(Section):
+    """A model that is trained here: its code, data, metrics, and the group that its versions are registered in."""
+
+    description: str = ""
+    source: Annotated[Path, Field(strict=False)]
+    """A folder; absolute once loaded."""
+    entry_point: Script = "train.py"
+    inference_entry_point: Script = "inference.py"
+    image: Annotated[str, AfterValidator(_image)]
+    model_package_group: Name
+    objective_metric: str | None = None
+    objective_type: Literal["Maximize", "Minimize"] = "Maximize"
+    channels: Annotated[dict[ChannelName, Channel], Field(min_length=1, max_length=20)]
+    """Channel -> an absolute path, or an s3:// address."""
+    hyperparameters: Hyperparameters = {}
+    metrics: Annotated[dict[MetricName, MetricPattern], Field(max_length=40)] = {}
+    tuning: Tuning | None = None
+    environment: Annotated[dict[VariableName, str], Field(max_length=100)] = {}
+    """Environment variables of the job."""
+    instance_type: TrainingInstanceType | None = None
+    """Without it, and the two that follow, what [training] says."""
+    instance_count: Annotated[int, Field(ge=1)] | None = None
+    max_runtime_minutes: Annotated[int, Field(ge=1, le=28 * 24 * 60)] | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.objective_metric is not None and self.objective_metric not in self.metrics:
+            guess = nearest(self.objective_metric, self.metrics)
+            raise refuse(Refusal("not one of the workload's metrics", ("objective_metric",), guess))
+        if self.tuning is not None and self.objective_metric is None:
+            raise refuse(Refusal("missing; tuning needs a metric to go by", ("objective_metric",)))
+        return self
+
+
+class Endpoint(Section):
+    """Where a workload's models are served. Which versions, and at which weights, is the release's matter."""
+
+    description: str = ""
+    workload: str
+    instance_type: ServingInstanceType | None = None
+    """Without it, and the next, what [serving] says."""
+    instance_count: Annotated[int, Field(ge=1)] | None = None
