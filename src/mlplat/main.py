@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -50,13 +51,16 @@ def options(
     output.mode.debug = debug
 
 
-for _command in (platform.plan, platform.apply, platform.destroy, platform.status, platform.outputs, platform.describe):
-    app.command(rich_help_panel="Platform")(_command)
+_COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Platform": (platform.plan, platform.apply, platform.destroy, platform.status, platform.outputs, platform.describe),
+    "Models": (train.train, serving.deploy, serving.invoke),
+}
+_GROUPS = {"features": features.app, "registry": registry.app, "data": data.app}
 
-for _command in (train.train, serving.deploy, serving.invoke):
-    app.command(rich_help_panel="Models")(_command)
-
-for _name, _group in {"features": features.app, "registry": registry.app, "data": data.app}.items():
+for _panel, _commands in _COMMANDS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
+for _name, _group in _GROUPS.items():
     app.add_typer(_group, name=_name, rich_help_panel="Models")
 
 

@@ -33,7 +33,7 @@ def put(
     platform = platform_of(namespace, config)
     with output.working("uploading"):
         done = data.put(platform, file, where, prefix)
-    output.table("", ["File", "URI", "Bytes"], [each.values() for each in done], value=done)
+    output.table("", ["File", "URI", "Bytes"], [[*each.values()] for each in done], value=done)
 
 
 @app.command()

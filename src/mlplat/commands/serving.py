@@ -65,11 +65,13 @@ def _bring(platform: Platform, name: str, release: Release, auto_approve: bool |
     from mlplat.output.live import LiveTree
     from mlplat.workflows import deploy as deploying
 
-    with output.working("reading what is there"):
+    with output.working("planning"):
+        proposed = deploying.plan(platform, name, release)
+    approve(platform, proposed, auto_approve, "Deploy this?")
+    with deploying.released(platform, name, release):
         made = deploying.plan(platform, name, release)
-    approve(platform, made, auto_approve, "Deploy this?")
-    with LiveTree(made) as watch:
-        deploying.carry_out(platform, name, release, made, watch)
+        with LiveTree(made) as watch:
+            platform.apply(made, watch)
 
 
 def _serving(platform: Platform, name: str, release: Release) -> None:
@@ -157,7 +159,8 @@ def _rows(platform: Platform, endpoint: str, file: Path, label: str | None, posi
     if failed:
         first = _failure(failed[0])
         raise PartlyDone(
-            f"invoking endpoint {endpoint}: {len(failed)} of {len(sent)} requests failed; row {first['row']}: {first['error']}",
+            f"invoking endpoint {endpoint}: {len(failed)} of {len(sent)} requests failed; "
+            f"row {first['row']}: {first['error']}",
             hint="mlplat status",
         )
 

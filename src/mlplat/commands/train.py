@@ -89,7 +89,7 @@ def _tuned(platform: Platform, name: str, spec: Workload, force: bool, wait: boo
     if not wait:
         output.data({"tuning": job, "started": new}, lambda: job)
         return None
-    with LiveTrials(spec.objective_metric, spec.objective_type) as live:
+    with LiveTrials(spec.objective_metric or "objective", spec.objective_type) as live:
         for event in tune.follow(platform, job):
             live.update(event.text, event.value)
     return tune.result(platform, job)

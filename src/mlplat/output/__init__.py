@@ -46,7 +46,7 @@ def stdout() -> Console:
     """The console for data."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False, **_width(sys.stdout))
+    return Console(highlight=False, width=_width(sys.stdout))
 
 
 @cache
@@ -54,12 +54,12 @@ def stderr() -> Console:
     """The console for everything that is not data."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, **_width(sys.stderr))
+    return Console(stderr=True, highlight=False, width=_width(sys.stderr))
 
 
-def _width(stream: Any) -> dict[str, int]:
+def _width(stream: Any) -> int | None:
     """Without a terminal nothing is cut to 80 columns: a log or a pipe takes long lines."""
-    return {} if stream.isatty() or "COLUMNS" in os.environ else {"width": 200}
+    return None if stream.isatty() or "COLUMNS" in os.environ else 200
 
 
 def is_terminal() -> bool:

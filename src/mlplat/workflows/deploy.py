@@ -6,13 +6,13 @@ changes a model by the way; a new variant takes the latest approved version.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TypeVar
 
 from mlplat.errors import Interrupted, MlplatError, UsageError
-from mlplat.reconciler.apply import Outcome, Watch
 from mlplat.reconciler.plan import Plan
 from mlplat.settings import Endpoint
 from mlplat.templates.release import Release, Variant
@@ -174,17 +174,27 @@ def plan(platform: Platform, name: str, release: Release) -> Plan:
     return platform.plan([TEMPLATE], releases={**platform.releases(), name: release})
 
 
-def carry_out(platform: Platform, name: str, release: Release, what: Plan, watch: Watch) -> Outcome:
-    """Keep the release, apply it, and go back to the former one when the endpoint can't be brought there.
+@contextmanager
+def released(platform: Platform, name: str, release: Release) -> Iterator[None]:
+    """Around the apply of a release: the state keeps it from the start, so an apply after a crash goes on with it.
 
-    The former release is what the endpoint still serves, so an apply afterwards doesn't try the same again.
+    When the endpoint can't be brought there, the state goes back to the former release, which is what the endpoint
+    still serves: the next apply then tidies up instead of trying the same again.
     """
     former = platform.releases().get(name)
-    platform.store.release(name, release.to_json())
+    _keep(platform, name, release)
     try:
-        return platform.apply(what, watch)
+        yield
     except Interrupted:
         raise
     except MlplatError:
-        platform.store.release(name, former.to_json() if former else None)
+        _keep(platform, name, former)
         raise
+
+
+def _keep(platform: Platform, name: str, release: Release | None) -> None:
+    with platform.store.edit("deploy") as state:
+        if release is None:
+            state.releases.pop(name, None)
+        else:
+            state.releases[name] = release.to_json()

@@ -67,7 +67,7 @@ class Platform:
         """What apply would do for the templates in `scope` (all of them when empty). Reads only."""
         check_templates(scope)
         declared = self.declared(releases)
-        wanted = set(scope) | (templates.needed_by(declared, scope) if with_dependencies else set())
+        wanted = {*scope, *(templates.needed_by(declared, scope) if with_dependencies else ())}
         return plan(
             self.session,
             self.store.load(),

@@ -26,9 +26,10 @@ RANGES = {
 
 def prepare(platform: Platform, name: str, spec: Workload) -> Inputs:
     """The inputs of all trials; the digest also covers ranges, strategy and limits. Raises UsageError."""
-    if spec.tuning is None or not spec.tuning.ranges:
+    if spec.tuning is None or not spec.tuning.ranges or not spec.objective_metric:
+        what = "objective_metric" if spec.tuning and spec.tuning.ranges else f"[workloads.{name}.tuning.ranges]"
         raise UsageError(
-            f"tuning workload {name}: the configuration has no [workloads.{name}.tuning.ranges]",
+            f"tuning workload {name}: the configuration has no {what}",
             hint="mlplat config show",
         )
     tuned = {key: value for key, value in spec.hyperparameters.items() if key not in spec.tuning.ranges}
