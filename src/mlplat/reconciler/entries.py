@@ -1,0 +1,168 @@
+"""The state: what mlplat remembers of a namespace, as data. It is a cache of reality, never the truth.
+
+`state.py` keeps it on disk. An entry is replaced whole, never changed in place, so that threads can read it freely.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from mlplat.errors import StateError
+from mlplat.resources.base import KINDS, Resource
+
+FORMAT = 1
+"""The version of the file's format; a file of a newer one is refused."""
+
+
+@dataclass(frozen=True)
+class Deposed:
+    """A second object of an address: replaced create-first and still to be deleted, or about to be made (id None)."""
+
+    id: str | None
+    fields: Mapping[str, Any]
+    needs: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As the file keeps it."""
+        return {"id": self.id, "fields": self.fields, "needs": self.needs}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Deposed:
+        """Raises TypeError, KeyError or AttributeError for anything else."""
+        return cls(id=value["id"], fields=dict(value["fields"]), needs=tuple(value["needs"]))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One address: the object as it was last applied.
+
+    `intent` is what was about to be done ({"verb": ...}) and has not been completed; `needs` are the addresses
+    that the object uses, kept so that what left the configuration is still deleted in order.
+    """
+
+    kind: str
+    id: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    intent: Mapping[str, Any] | None = None
+    deposed: tuple[Deposed, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As the file keeps it."""
+        return {
+            "kind": self.kind,
+            "id": self.id,
+            "fields": self.fields,
+            "outputs": self.outputs,
+            "needs": self.needs,
+            "intent": self.intent,
+            "deposed": [each.to_json() for each in self.deposed],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Entry:
+        """Raises TypeError, KeyError or AttributeError for anything that is no entry."""
+        return cls(
+            kind=str(value["kind"]),
+            id=value["id"],
+            fields=dict(value["fields"]),
+            outputs=dict(value["outputs"]),
+            needs=tuple(value["needs"]),
+            intent=value["intent"],
+            deposed=tuple(Deposed.from_json(each) for each in value["deposed"]),
+        )
+
+
+@dataclass
+class State:
+    """Everything remembered of one namespace. `serial` counts its changes, `lineage` tells its lives apart."""
+
+    namespace: str
+    lineage: str = field(default_factory=lambda: str(uuid.uuid4()))
+    serial: int = 0
+    format: int = FORMAT
+    entries: dict[str, Entry] = field(default_factory=dict)
+    releases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Endpoint name in the configuration -> its release, as `Release.to_json` gives it."""
+
+    def outputs(self) -> dict[str, Mapping[str, Any]]:
+        """The outputs of everything that was there, by address."""
+        return {address: entry.outputs for address, entry in self.entries.items() if entry.id is not None}
+
+    def users(self) -> dict[str, set[str]]:
+        """Which addresses use an address, by the dependencies of what was applied."""
+        found: dict[str, set[str]] = {}
+        for address, entry in self.entries.items():
+            for need in (*entry.needs, *(n for old in entry.deposed for n in old.needs)):
+                found.setdefault(need, set()).add(address)
+        return found
+
+    def dumps(self) -> bytes:
+        """The file: one line an entry, and a digest of the content so that damage is never taken for truth."""
+        body = json.loads(json.dumps(self._body()))
+        lines = [f"{json.dumps(key)}: {_lined(value)}" for key, value in body.items()]
+        lines.append(f'"sha256": "{_digest(body)}"')
+        return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+    @classmethod
+    def loads(cls, text: bytes) -> State:
+        """Raises ValueError when the file is damaged and `NewerFormat` when a newer mlplat wrote it."""
+        try:
+            body = json.loads(text)
+            if body["format"] > FORMAT:
+                raise NewerFormat(body["format"])
+            digest = body.pop("sha256")
+            if digest != _digest(body):
+                raise ValueError("its content doesn't match its digest")
+            body["entries"] = {key: Entry.from_json(value) for key, value in body["entries"].items()}
+            return cls(**body)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"it is no state file ({error!r})") from error
+
+    def _body(self) -> dict[str, Any]:
+        return {
+            "format": self.format,
+            "namespace": self.namespace,
+            "lineage": self.lineage,
+            "serial": self.serial,
+            "entries": {address: entry.to_json() for address, entry in sorted(self.entries.items())},
+            "releases": self.releases,
+        }
+
+
+class NewerFormat(Exception):
+    """The file says that a newer mlplat wrote it."""
+
+
+def remembered(address: str, kind: str, values: Mapping[str, Any]) -> Resource:
+    """The resource that the state describes. Fields that its kind no longer has are left out.
+
+    Raises StateError for a kind that this mlplat doesn't know, or fields that make none.
+    """
+    if kind not in KINDS:
+        raise StateError(
+            f"reading the state of {address}: this mlplat knows no kind {kind!r}; a newer one made it",
+            hint="pip install --upgrade mlplat",
+        )
+    names = {each.name for each in fields(KINDS[kind])}
+    try:
+        return KINDS[kind](**{name: value for name, value in values.items() if name in names})
+    except (TypeError, ValueError) as error:
+        raise StateError(f"reading the state of {address}: its fields make no {kind}: {error}") from error
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _lined(value: Any) -> str:
+    """JSON with every item of a mapping on its own line, for people and for diffs."""
+    if not isinstance(value, dict) or not value:
+        return json.dumps(value)
+    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {json.dumps(each)}" for key, each in value.items()) + "\n}"
