@@ -1,0 +1,1 @@
+"""Network kinds: VPC, subnets, gateways, routes, endpoints, security groups, flow logs."""

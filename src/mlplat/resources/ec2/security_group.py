@@ -1,0 +1,96 @@
+"""Security groups, with their rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from mlplat.aws import Session
+from mlplat.errors import MlplatError
+from mlplat.resources.base import Observed, Ref
+from mlplat.resources.ec2.rules import bring, normal, observed
+from mlplat.resources.ec2.tagged import FRESH, Listing, Raw, Tagged, filter_list, release
+
+REFERRING = {"ingress": "ip-permission.group-id", "egress": "egress.ip-permission.group-id"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecurityGroup(Tagged):
+    """A security group: exactly these rules.
+
+    A rule is `{protocol, from_port, to_port, cidr | group | prefix_list | self, description}` (see rules.py).
+    A new group lets everything out; that rule goes unless it is declared. Name and description can't be changed.
+    Deleting is refused (DependencyViolation, "has a dependent object") while another group's rules refer to it and
+    while network interfaces are in it; those of endpoints and SageMaker jobs outlive their owners by minutes
+    (terraform-provider-aws#34397, #26090).
+    Outputs: `id`.
+    """
+
+    kind: ClassVar[str] = "security_group"
+    immutable: ClassVar[frozenset[str]] = frozenset({"name", "vpc", "description"})
+    listing: ClassVar[Listing] = Listing(
+        "describe_security_groups", "SecurityGroups", "GroupId", "group-id", "security-group"
+    )
+
+    vpc: str | Ref
+    description: str
+    ingress: Sequence[Mapping[str, Any]] = ()
+    egress: Sequence[Mapping[str, Any]] = ()
+
+    @classmethod
+    def seen_fields(cls, aws: Session, raw: Raw) -> dict[str, Any]:
+        rules = observed(aws, raw)
+        return {"name": raw["GroupName"], "vpc": raw["VpcId"], "description": raw["Description"], **rules}
+
+    def desired(self) -> dict[str, Any]:
+        return super().desired() | {"ingress": normal(self.ingress), "egress": normal(self.egress)}
+
+    def create(self, aws: Session) -> str:
+        params = {"GroupName": self.name, "Description": self.description, "VpcId": self.vpc}
+        tags = self.tag_specifications(aws)
+        made = aws.patiently(lambda: aws.client("ec2").create_security_group(**params, TagSpecifications=tags), FRESH)
+        id = self.settle(aws, str(made["GroupId"]))
+        self._bring_rules(aws, id)
+        return id
+
+    def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
+        super().update(aws, seen, changed)
+        if changed & {"ingress", "egress"}:
+            self._bring_rules(aws, seen.id)
+
+    def delete(self, aws: Session, id: str) -> None:
+        for direction, by in REFERRING.items():
+            for raw in self.read(aws, {by: [id]}):
+                _forget(aws, raw, direction, id)
+        self._wait_for_interfaces(aws, id)
+        release(aws, lambda: aws.client("ec2").delete_security_group(GroupId=id))
+
+    def _bring_rules(self, aws: Session, id: str) -> None:
+        for raw in self.read(aws, {self.listing.id_filter: [id]}):
+            present = observed(aws, raw)
+            bring(aws, id, "ingress", self.ingress, present["ingress"])
+            bring(aws, id, "egress", self.egress, present["egress"])
+
+    def _wait_for_interfaces(self, aws: Session, id: str) -> None:
+        def read() -> list[str]:
+            in_group = filter_list({"group-id": [id]})
+            found = aws.client("ec2").pages("describe_network_interfaces", "NetworkInterfaces", Filters=in_group)
+            return [each["NetworkInterfaceId"] for each in found]
+
+        if left := read():
+            aws.report(f"in use by {', '.join(left)}")
+            aws.wait(f"{', '.join(left)} to leave security group {id}", read, lambda now: not now, every=10.0)
+
+
+def _forget(aws: Session, other: Raw, direction: str, id: str) -> None:
+    """Take the rules that refer to `id` out of another group of ours; somebody else's is not touched."""
+    if other["GroupId"] == id:
+        return
+    if {"Key": "mlplat:namespace", "Value": aws.namespace} not in other.get("Tags", ()):
+        raise MlplatError(
+            f"deleting security_group {id}: rules of {other['GroupId']} refer to it, and that group isn't ours",
+            hint=f"aws ec2 describe-security-groups --group-ids {other['GroupId']}",
+        )
+    rules = observed(aws, other)[direction]
+    bring(aws, other["GroupId"], direction, [rule for rule in rules if rule.get("group") != id], rules)
