@@ -163,8 +163,8 @@ class Session:
 
         if self.credentials is None:
             return boto3.Session(profile_name=self.profile, region_name=self.region)
-        core = botocore.session.Session()
-        core.set_config_variable("profile", "default")  # a stray AWS_PROFILE has no say in the local cloud
+        # a stray AWS_PROFILE has no say in the local cloud, and no configuration file need exist
+        core = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
         key, secret = self.credentials
         return boto3.Session(
             aws_access_key_id=key,
@@ -229,7 +229,7 @@ class Session:
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(wanted),
             stop=tenacity.stop_after_delay(within),
-            wait=tenacity.wait_exponential_jitter(initial=first, max=most, jitter=first),
+            wait=tenacity.wait_exponential_jitter(multiplier=first, max=most, jitter=first),
             sleep=self.pause,
             reraise=True,
         )
