@@ -1,0 +1,116 @@
+"""Log groups of CloudWatch Logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from mlplat.aws import Quirk, Session
+from mlplat.resources.base import Observed, Ref, Resource
+
+BUSY = (
+    Quirk("OperationAbortedException", ""),
+    Quirk("AccessDeniedException", r"KMS key does not exist or is not allowed"),
+)
+"""Two writes at once; a key whose policy has not reached CloudWatch Logs yet."""
+
+OWNER = "mlplat:namespace"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogGroup(Resource):
+    """A log group with retention and key.
+
+    What AWS makes special, by the CloudWatch Logs user guide and terraform-provider-aws #44676, #14750:
+
+    - SageMaker, Lambda and API Gateway make their groups themselves when a log line comes first: without retention,
+      key or tags. Such a group, tagged by nobody, is taken over.
+    - SageMaker's groups for jobs (`/aws/sagemaker/TrainingJobs`) have one name for the whole account. A `shared`
+      group that another namespace manages is left as it is, also by `delete`; when that namespace goes, SageMaker
+      makes the group anew and the next apply takes it over.
+    - The key's policy must let `logs.<region>.amazonaws.com` in, and KMS takes a while to spread a policy:
+      AccessDeniedException `The specified KMS key does not exist or is not allowed to be used`. Keys go by ARN.
+    - A new key encrypts only what is ingested from then on.
+    - A late flush can make a deleted group again, so delete looks again.
+    - Only certain numbers of days are allowed for retention; the ARN ends in `:*` except for tags.
+    """
+
+    kind: ClassVar[str] = "log_group"
+    immutable: ClassVar[frozenset[str]] = frozenset({"name"})
+    create_only: ClassVar[frozenset[str]] = frozenset({"shared"})
+    adopts_untagged: ClassVar[bool] = True
+
+    retention_days: int | None = None
+    kms_key: str | Ref | None = None
+    shared: bool = False
+
+    def describe(self, aws: Session, id: str | None = None) -> Observed | None:
+        """The group by its name; of a shared one that another namespace manages, only that it is there."""
+        group = _find(aws, self.name)
+        if group is None:
+            return None
+        arn = _plain_arn(group)
+        tags = _tags(aws, arn)
+        fields = {
+            "name": self.name,
+            "retention_days": group.get("retentionInDays"),
+            "kms_key": group.get("kmsKeyId"),
+        }
+        if self.shared and _is_of_others(aws, tags):  # nothing to compare, nothing to take over
+            fields, tags = {"name": self.name}, {**tags, **aws.tags}
+        return Observed(id=self.name, fields=fields, outputs={"arn": arn, "name": self.name}, tags=tags)
+
+    def create(self, aws: Session) -> str:
+        """CreateLogGroup with tags and key, then its retention."""
+        request: dict[str, Any] = {"logGroupName": self.name, "tags": aws.tags}
+        if self.kms_key:
+            request["kmsKeyId"] = self.kms_key
+        aws.patiently(lambda: aws.client("logs").create_log_group(**request), BUSY)
+        self._put_retention(aws)
+        return self.name
+
+    def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
+        """Tags, retention and key, each by its own call."""
+        logs = aws.client("logs")
+        if "tags" in changed:
+            logs.tag_resource(resourceArn=seen.outputs["arn"], tags=aws.tags)
+        if "retention_days" in changed:
+            self._put_retention(aws)
+        if "kms_key" in changed:
+            aws.patiently(lambda: logs.associate_kms_key(logGroupName=self.name, kmsKeyId=self.kms_key), BUSY)
+
+    def delete(self, aws: Session, id: str) -> None:
+        """Delete until a look finds nothing; a shared group that another namespace manages stays."""
+
+        def is_over() -> bool:
+            group = _find(aws, id)
+            if group is None or (self.shared and _is_of_others(aws, _tags(aws, _plain_arn(group)))):
+                return True
+            with aws.gone_is_fine():
+                aws.patiently(lambda: aws.client("logs").delete_log_group(logGroupName=id), BUSY)
+            return False
+
+        aws.wait(f"the end of log group {id}", is_over, bool, within=120)
+
+    def _put_retention(self, aws: Session) -> None:
+        if self.retention_days:
+            put = {"logGroupName": self.name, "retentionInDays": self.retention_days}
+            aws.patiently(lambda: aws.client("logs").put_retention_policy(**put), BUSY)
+
+
+def _find(aws: Session, name: str) -> dict[str, Any] | None:
+    groups = aws.client("logs").pages("describe_log_groups", "logGroups", logGroupNamePrefix=name)
+    return next((each for each in groups if each["logGroupName"] == name), None)
+
+
+def _tags(aws: Session, arn: str) -> dict[str, str]:
+    return dict(aws.find(lambda: aws.client("logs").list_tags_for_resource(resourceArn=arn)["tags"]) or {})
+
+
+def _plain_arn(group: dict[str, Any]) -> str:
+    """Without the trailing `:*`: what tags, roles and other services take."""
+    return str(group.get("logGroupArn") or group["arn"].removesuffix(":*"))
+
+
+def _is_of_others(aws: Session, tags: dict[str, str]) -> bool:
+    return OWNER in tags and tags[OWNER] != aws.namespace

@@ -1,0 +1,83 @@
+"""Amazon S3: what is in a bucket, counted before it may be lost, deleted only when somebody asked for it by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+from mlplat.aws import Quirk, Session
+from mlplat.errors import ApiError
+
+PAGE = 1000
+"""What S3 lists, and deletes, in one call at most."""
+
+IN_FLIGHT = 8
+
+PASSING = (Quirk("InternalError|SlowDown|ServiceUnavailable|503", ""),)
+"""Errors of single objects in the answer of DeleteObjects that are worth another try."""
+
+
+def contents(aws: Session, bucket: str) -> str | None:
+    """What the bucket holds, in words, from one page of its versions; None when it holds nothing at all.
+
+    Delete markers count as old versions: S3 refuses to delete a bucket that has one.
+    """
+    s3 = aws.client("s3")
+    page = aws.find(lambda: s3.list_object_versions(Bucket=bucket, MaxKeys=PAGE)) or {}
+    if page.get("IsTruncated"):
+        return f"{PAGE:,}+ objects"
+    versions = page.get("Versions", ())
+    live = sum(1 for each in versions if each["IsLatest"])
+    old = len(versions) - live + len(page.get("DeleteMarkers", ()))
+    uploads = aws.find(lambda: s3.list_multipart_uploads(Bucket=bucket, MaxUploads=PAGE)) or {}
+    counts = ((live, "object"), (old, "old version"), (len(uploads.get("Uploads", ())), "unfinished upload"))
+    return " and ".join(f"{count:,} {what}{'s' if count > 1 else ''}" for count, what in counts if count) or None
+
+
+def delete_contents(aws: Session, bucket: str) -> None:
+    """Delete every version, delete marker and unfinished upload, a thousand a call and eight calls at once."""
+    s3, things = aws.client("s3"), _versions(aws, bucket)
+    deleted = 0
+    with ThreadPoolExecutor(max_workers=IN_FLIGHT) as pool:
+        while batches := [batch for _ in range(IN_FLIGHT) if (batch := list(islice(things, PAGE)))]:
+            list(pool.map(lambda batch: _delete(aws, bucket, batch), batches))
+            deleted += sum(map(len, batches))
+            aws.report(f"{deleted:,} objects deleted")
+    for upload in s3.pages("list_multipart_uploads", "Uploads", Bucket=bucket):
+        with aws.gone_is_fine():
+            s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+
+def _versions(aws: Session, bucket: str) -> Iterator[dict[str, str]]:
+    """Key and version of everything, delete markers included, as DeleteObjects takes them."""
+    s3 = aws.client("s3")
+    after: dict[str, str] = {}
+    while True:
+        page = s3.list_object_versions(Bucket=bucket, MaxKeys=PAGE, **after)
+        for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+            yield {"Key": each["Key"], "VersionId": each["VersionId"]}
+        if not page.get("IsTruncated"):
+            return
+        after = {"KeyMarker": page["NextKeyMarker"]}
+        if "NextVersionIdMarker" in page:
+            after["VersionIdMarker"] = page["NextVersionIdMarker"]
+
+
+def _delete(aws: Session, bucket: str, batch: Sequence[dict[str, str]]) -> None:
+    """DeleteObjects answers 200 even when it refused some of them: its errors become ours."""
+
+    def attempt() -> None:
+        answer: dict[str, Any] = aws.client("s3").delete_objects(
+            Bucket=bucket, Delete={"Objects": list(batch), "Quiet": True}
+        )
+        for error in answer.get("Errors", ()):
+            raise ApiError(
+                service="s3",
+                operation="delete_objects",
+                code=error.get("Code", "Unknown"),
+                reason=f"{error.get('Key')}: {error.get('Message', 'no message')}",
+            )
+
+    aws.patiently(attempt, PASSING)
