@@ -1,0 +1,1 @@
+"""The processes that really do the work: training, tuning, serving."""
