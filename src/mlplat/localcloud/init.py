@@ -47,7 +47,8 @@ def _through_bwrap(spec: dict[str, Any]) -> NoReturn:
             for entry in sorted(Path("/opt").iterdir()):
                 argv += ["--dev-bind", str(entry), str(entry)]
         argv += ["--bind", spec["opt_ml"], "/opt/ml"]
-    os.execvp("bwrap", [*argv, "--", sys.executable, "-I", "-S", "-B", __file__, inside])
+    argv += ["--", sys.executable, "-I", "-S", "-B", __file__, inside]
+    os.execvp("bwrap", argv)  # noqa: S606
 
 
 def _isolate(spec: dict[str, Any]) -> None:
@@ -80,12 +81,12 @@ def _bind_opt_ml(source: str) -> None:
 def _make_room_in_opt() -> None:
     """A mount point /opt/ml without leaving one on the disk: /opt in memory, with everything that is in it."""
     old = os.open("/opt", os.O_RDONLY | os.O_DIRECTORY)
-    entries = sorted(os.listdir("/opt"))
+    entries = sorted(entry.name for entry in Path("/opt").iterdir())
     _mount("tmpfs", "/opt", MS_NOSUID | MS_NODEV, kind="tmpfs", data="mode=0755")
     for name in entries:
         here, there = Path("/opt") / name, Path(f"/proc/self/fd/{old}/{name}")
         if there.is_symlink():
-            here.symlink_to(os.readlink(there))
+            here.symlink_to(there.readlink())
             continue
         here.mkdir() if there.is_dir() else here.touch()
         _mount(str(there), str(here), MS_BIND | MS_REC)
@@ -133,7 +134,7 @@ def _exec(spec: dict[str, Any]) -> NoReturn:
         for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         os.chdir(spec["cwd"])
-        os.execvp(spec["argv"][0], spec["argv"])
+        os.execvp(spec["argv"][0], spec["argv"])  # noqa: S606
     except OSError as error:
         os.write(2, f"cannot run {spec['argv'][0]}: {error.strerror}\n".encode())
     os._exit(127)
@@ -177,11 +178,9 @@ def _end_tree() -> None:
 
 def _descendants() -> list[int]:
     parents: dict[int, int] = {}
-    for entry in os.listdir("/proc") if sys.platform == "linux" else ():
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                stat = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-                parents[int(entry)] = int(stat[1])
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
     found, front = list[int](), {os.getpid()}
     while front:
         front = {pid for pid, parent in parents.items() if parent in front}

@@ -33,11 +33,8 @@ def lives(pid: int, since: str) -> bool:
 def tagged(name: str, value: str) -> list[int]:
     """Processes of this user whose environment has `name=value`; none where /proc doesn't tell."""
     wanted = f"{name}={value}".encode()
-    found = []
-    for entry in os.listdir("/proc") if LINUX else ():
-        if entry.isdigit() and wanted in _environment(int(entry)):
-            found.append(int(entry))
-    return found
+    pids = [int(entry.name) for entry in Path("/proc").glob("[0-9]*")] if LINUX else []
+    return [pid for pid in pids if wanted in _environment(pid)]
 
 
 def has_tag(pid: int, name: str, value: str) -> bool:

@@ -73,14 +73,12 @@ class Supervisor:
         if opt_ml and not self.private:
             argv = [sandbox.rewritten(each, opt_ml) for each in argv]
             env = sandbox.rewritten_environment(env, opt_ml)
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("the local cloud is stopping")
+        if self._is_closed():
+            raise RuntimeError("the local cloud is stopping")
         child = Child(self, argv, {**env, TAG: str(self.folder)}, cwd, opt_ml, on_line, label)
         with self._lock:
             self._children.add(child)
-            late = self._closed
-        if late:
+        if self._is_closed():  # meanwhile
             child.kill()
         return child
 
@@ -112,6 +110,10 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         return len(found)
+
+    def _is_closed(self) -> bool:
+        with self._lock:
+            return self._closed
 
     def _forget(self, child: Child) -> None:
         with self._lock:

@@ -1,0 +1,210 @@
+"""The WSGI application: who may come in, which operation it is, who answers it, and what the log says.
+
+Our families of operations come first, moto's own applications after them. Whatever happens inside, the answer has
+the shape of the service's errors: an HTML page would be repeated by every AWS client as if it were an outage.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from mlplat.localcloud import routing, wire
+from mlplat.localcloud.cloud import AGENT, Host
+from mlplat.localcloud.errors import AwsError, NotMine
+from mlplat.localcloud.families import Clouds
+from mlplat.localcloud.request_log import RequestLog
+from mlplat.localcloud.routing import Route
+from mlplat.localcloud.wire import Reply
+
+log = logging.getLogger(__name__)
+
+PING = "/_localcloud/ping"
+"""Answers the instance's id to anybody: that is how `daemon` knows that it talks to the right process."""
+
+Lock = AbstractContextManager[Any]
+
+STRIPES = 512
+"""Locks for S3's keys; two keys that share one wait for each other and nothing else."""
+
+
+class Application(DomainDispatcherApplication):
+    """Answers every request of the local cloud."""
+
+    def __init__(self, host: Host, instance: str, requests: RequestLog, clouds: Clouds, ready: threading.Event) -> None:
+        super().__init__(create_backend_app)
+        self._host, self._instance, self._requests, self._clouds, self._ready = host, instance, requests, clouds, ready
+        self._hosts: dict[str, str | None] = {}
+        self._services: dict[str, Lock] = {}
+        self._keys = [threading.RLock() for _ in range(STRIPES)]
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """The WSGI entry."""
+        if environ.get("PATH_INFO") == PING:
+            body = json.dumps({"instance": self._instance}).encode()
+            return _send(Reply(200, {"Content-Type": "application/json"}, body), environ, start_response)
+        self._ready.wait()
+        begun = time.perf_counter()
+        route = routing.route(environ)
+        reply = self._reply(route, environ)
+        request_id = _request_id(reply) or str(uuid.uuid4())
+        reply = Reply(reply.status, _with_request_id(reply, request_id), reply.body)
+        self._record(route, reply, request_id, begun)
+        return _send(reply, environ, start_response)
+
+    def _reply(self, route: Route, environ: dict[str, Any]) -> Reply:
+        try:
+            self._admit(route)
+            handler = self._clouds.handler(route)
+            if handler is None:
+                return self._from_moto(route, environ)
+            try:
+                return wire.answer(route, handler(wire.parse(route)))
+            except NotMine:
+                return self._from_moto(route, environ)
+        except AwsError as error:
+            return wire.refuse(route, error)
+        except Exception:
+            log.exception("%s %s failed", route.service, route.operation_name)
+            text = "We encountered an internal error. `mlplat local logs` of the local cloud tells more."
+            return wire.refuse(route, AwsError("InternalFailure", text, 500))
+
+    def _admit(self, route: Route) -> None:
+        if route.access_key is None:
+            code = "AccessDenied" if route.service == "s3" else "MissingAuthenticationToken"
+            raise AwsError(code, "Request is missing Authentication Token", 403)
+        if not hmac.compare_digest(route.access_key, self._host.access_key) and not _is_issued(route.access_key):
+            raise AwsError("InvalidClientTokenId", "The security token included in the request is invalid.", 403)
+
+    def _from_moto(self, route: Route, environ: dict[str, Any]) -> Reply:
+        application = self._application(route, environ)
+        if application is None:
+            raise _unknown(route)
+        heard = _Heard()
+        try:
+            with ExitStack() as held:
+                for lock in self._locks(route):
+                    held.enter_context(lock)
+                chunks = application(environ, heard)
+                body = b"".join(chunks)
+        except NotImplementedError as error:
+            raise _unknown(route, str(error)) from error
+        reply = Reply(heard.status, heard.headers, body)
+        if reply.status >= 400 and body[:15].lower() == b"<!doctype html>":
+            raise _unknown(route)  # moto's application knows no such path
+        return _tidied(route, reply)
+
+    def _application(self, route: Route, environ: dict[str, Any]) -> Callable[..., Iterable[bytes]] | None:
+        """moto's application for the service; None when moto doesn't have it."""
+        if route.service in (None, "sagemaker-featurestore-runtime", "cloudformation"):
+            return None  # CloudFormation: moto loads its templates with an unsafe YAML loader
+        host = self.infer_service_region_host(environ, route.request.path)
+        backend = self._backend(host or f"s3.{route.region}.amazonaws.com")
+        if backend is None:
+            return None
+        with self.lock:
+            if backend not in self.app_instances:
+                self.app_instances[backend] = self.create_app(backend)
+            application: Callable[..., Iterable[bytes]] = self.app_instances[backend]
+            return application
+
+    def _backend(self, host: str) -> str | None:
+        """moto looks through its folder and some 200 patterns for this, each time."""
+        if host not in self._hosts:
+            self._hosts[host] = self.get_backend_for_host(host)
+        return self._hosts[host]
+
+    def _locks(self, route: Route) -> list[Lock]:
+        """What to hold while moto works: its backends are not made for threads.
+
+        One lock a service; in S3 one a key (and its copy's source), so that uploads go on side by side. Without it,
+        a GET or PUT meets the file of a version that another PUT has just closed.
+        """
+        if route.service != "s3":
+            return [self._services.setdefault(str(route.service), threading.RLock())]
+        paths = {route.request.path, "/" + route.request.headers.get("x-amz-copy-source", "").lstrip("/")}
+        return [self._keys[index] for index in sorted({hash(path) % STRIPES for path in paths})]
+
+    def _record(self, route: Route, reply: Reply, request_id: str, begun: float) -> None:
+        self._requests.write(
+            {
+                "service": route.service or route.signing_name,
+                "operation": route.operation_name,
+                "status": reply.status,
+                "access": route.access,
+                "ms": round((time.perf_counter() - begun) * 1000, 1),
+                "request_id": request_id,
+                "internal": AGENT in route.request.headers.get("User-Agent", ""),
+            }
+        )
+
+
+class _Heard:
+    """A `start_response` that keeps what it is told."""
+
+    status: int
+    headers: dict[str, str]
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:
+        self.status, self.headers = int(status.split()[0]), dict(headers)
+
+
+def _is_issued(access_key: str) -> bool:
+    """Whether IAM or STS of the local cloud has issued this key (CreateAccessKey, AssumeRole)."""
+    from moto.iam.models import iam_backends
+    from moto.sts.models import sts_backends
+
+    for account in list(iam_backends.values()):
+        if any(access_key in backend.access_keys for backend in list(account.values())):
+            return True
+    roles = [r for a in list(sts_backends.values()) for b in list(a.values()) for r in b.assumed_roles]
+    return any(role.access_key_id == access_key for role in roles)
+
+
+def _unknown(route: Route, why: str = "") -> AwsError:
+    name = f"{route.service or route.signing_name}:{route.operation_name}"
+    detail = f" ({why})" if why and "has not been implemented" not in why else ""
+    return AwsError("UnknownOperationException", f"The local cloud does not implement {name}{detail}.")
+
+
+def _tidied(route: Route, reply: Reply) -> Reply:
+    """SageMaker's answers by moto, without the empty structures that AWS never sends and its SDK can't parse."""
+    if route.service != "sagemaker" or reply.status != 200 or not reply.body or route.operation is None:
+        return reply
+    result = wire.pruned(json.loads(reply.body), route.operation.output_shape)
+    headers = {name: value for name, value in reply.headers.items() if name.lower() != "content-length"}
+    return Reply(reply.status, headers, json.dumps(result or {}).encode())
+
+
+def _request_id(reply: Reply) -> str | None:
+    return next((v for k, v in reply.headers.items() if k.lower() in ("x-amzn-requestid", "x-amz-request-id")), None)
+
+
+def _with_request_id(reply: Reply, request_id: str) -> dict[str, str]:
+    return {**reply.headers, "x-amzn-RequestId": request_id, "x-amz-request-id": request_id}
+
+
+def _send(reply: Reply, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    headers = {name.lower(): value for name, value in reply.headers.items() if name.lower() != "transfer-encoding"}
+    if environ.get("REQUEST_METHOD") != "HEAD" and reply.status not in (204, 304):
+        headers["content-length"] = str(len(reply.body))
+    start_response(f"{reply.status} {_reason(reply.status)}", list(headers.items()))
+    return [reply.body]
+
+
+def _reason(status: int) -> str:
+    from http import HTTPStatus
+
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"  # SageMaker's 530 and such

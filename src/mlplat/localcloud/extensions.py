@@ -1,0 +1,14 @@
+"""Makes moto as strict as AWS: its backends and responses replaced by subclasses before anything uses them."""
+
+from __future__ import annotations
+
+
+def register() -> None:
+    """Load the services that mlplat uses and put ours in the place of moto's."""
+    from functools import cache
+
+    import moto.iam.models
+    import moto.sts.models  # noqa: F401
+    from moto.core import responses, utils
+
+    responses.method_names_from_class = cache(utils.method_names_from_class)

@@ -1,0 +1,10 @@
+"""SageMaker's operations that the local cloud answers itself; what is not here falls to moto."""
+
+from __future__ import annotations
+
+FAMILIES: tuple[type, ...] = ()
+"""Classes whose public methods are operations in boto3's names: `(request: dict) -> dict`, in the wire's names.
+
+A family is made once per region with its `Cloud`. It answers for the service in its class attribute `service`
+(botocore's name; `sagemaker` when it has none). An object that isn't its own: raise `NotMine`, and moto answers.
+"""

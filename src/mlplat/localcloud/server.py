@@ -1,0 +1,195 @@
+"""The local cloud's process: `python -m mlplat.localcloud.server FOLDER`. Started by `daemon`, ended by SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import IO, Any
+
+log = logging.getLogger("localcloud")
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(prog="mlplat.localcloud.server")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--region", default="us-east-1")
+    parser.add_argument("--transition-delay", type=float, default=0.5)
+    args = parser.parse_args(argv)
+    _forget_the_parent()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
+    folder: Path = args.folder.absolute()
+    only = _alone(folder)
+    sock = _listen(args.port)
+    Server(folder, sock, args.region, args.transition_delay).run()
+    only.close()
+    os._exit(0)  # whatever thread is left has nothing to finish
+
+
+class Server:
+    """Everything of one running local cloud."""
+
+    def __init__(self, folder: Path, sock: socket.socket, region: str, transition_delay: float) -> None:
+        from mlplat.localcloud.cloud import ACCOUNT, Host
+        from mlplat.localcloud.request_log import RequestLog
+        from mlplat.localcloud.supervisor import Supervisor
+
+        self.folder, self._sock = folder, sock
+        self.instance = secrets.token_hex(16)
+        self.supervisor = Supervisor(folder)
+        self.supervisor.sweep()
+        self.requests = RequestLog(folder)
+        self.host = Host(
+            address=f"http://127.0.0.1:{sock.getsockname()[1]}",
+            folder=folder,
+            access_key="AKIA" + "".join(secrets.choice(ALPHABET) for _ in range(16)),
+            secret_key=secrets.token_urlsafe(30),
+            supervisor=self.supervisor,
+            transition_delay=transition_delay,
+        )
+        self._about = {"region": region, "account": ACCOUNT, "transition_delay": transition_delay}
+        self._ready = threading.Event()
+
+    def run(self) -> None:
+        """Answer until SIGTERM, or until the folder no longer says that this is its local cloud."""
+        from mlplat import __version__
+        from mlplat.localcloud import processes
+        from mlplat.localcloud.application import Application
+        from mlplat.localcloud.families import Clouds
+
+        clouds = Clouds(self.host)
+        server = _make_server(Application(self.host, self.instance, self.requests, clouds, self._ready), self)
+        self._write(
+            {
+                "pid": os.getpid(),
+                "started": processes.started(os.getpid()),
+                "instance": self.instance,
+                "url": self.host.address,
+                "access_key": self.host.access_key,
+                "secret_key": self.host.secret_key,
+                "version": __version__,
+                **self._about,
+            }
+        )
+        threading.Thread(target=self._get_ready, daemon=True).start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
+        server.serve_forever(poll_interval=0.1)
+        clouds.close()
+        self.supervisor.close()
+        self.requests.close()
+        if self.is_current():
+            self._file.unlink(missing_ok=True)
+
+    def is_current(self) -> bool:
+        """Whether the folder's daemon.json is still ours (the folder may be deleted, or made anew)."""
+        try:
+            return bool(json.loads(self._file.read_text())["instance"] == self.instance)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "daemon.json"
+
+    def _write(self, about: dict[str, Any]) -> None:
+        new = self._file.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(about, file, indent=2)
+        new.replace(self._file)
+
+    def _get_ready(self) -> None:
+        """Load the services that everybody needs while the client that started us is still loading its own."""
+        try:
+            from mlplat.localcloud import extensions
+
+            extensions.register()
+            _ = self.supervisor.sandbox
+        except Exception:
+            log.exception("the local cloud could not get ready")
+            os._exit(1)
+        self._ready.set()
+
+
+def _make_server(application: Any, owner: Server) -> Any:
+    from moto.moto_server.werkzeug_app import MotoRequestHandler
+    from werkzeug.serving import ThreadedWSGIServer
+
+    class Handler(MotoRequestHandler):
+        """moto's handler (the one that gets S3's keys and metadata right), without a line for each request."""
+
+        disable_nagle_algorithm = True
+
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            pass
+
+    class Threads(ThreadedWSGIServer):
+        """A thread per request; looks now and then whether it is still wanted."""
+
+        daemon_threads = True
+        _looked = time.monotonic()
+
+        def service_actions(self) -> None:
+            if time.monotonic() - self._looked > 2.0:
+                self._looked = time.monotonic()
+                if not owner.is_current():
+                    log.warning("the folder is no longer ours: stopping")
+                    threading.Thread(target=self.shutdown).start()
+
+    return Threads("127.0.0.1", 0, application, Handler, fd=owner._sock.fileno())
+
+
+def _forget_the_parent() -> None:
+    """Nothing of the caller's AWS setup may change how the local cloud behaves; moto's settings are ours."""
+    for name in [
+        name for name in os.environ if name.startswith(("AWS_", "MOTO_", "SAGEMAKER_")) or "_proxy" in name.lower()
+    ]:
+        del os.environ[name]
+    os.environ |= {
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "MOTO_DISABLE_GLOBAL_CORS": "true",
+        "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
+    }
+
+
+def _alone(folder: Path) -> IO[str]:
+    """One local cloud per folder: a lock that ends with the process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    lock = (folder / "daemon.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit(f"another local cloud runs in {folder}")
+    return lock
+
+
+def _listen(port: int) -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(("127.0.0.1", port))
+    except OSError as error:
+        sys.exit(f"port {port}: {error.strerror}")
+    sock.listen(128)
+    return sock
+
+
+if __name__ == "__main__":
+    main()

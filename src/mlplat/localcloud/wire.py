@@ -1,0 +1,118 @@
+"""From the wire and back, by botocore's model: moto's parsers and serializers, used for any service's operations."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.core.model import OperationModel
+from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.request import Request, determine_request_protocol
+from moto.core.serialize import DefaultAttributePicker, get_serializer_class
+from moto.core.utils import get_service_model
+
+from mlplat.localcloud.errors import AwsError
+from mlplat.localcloud.routing import Route
+
+log = logging.getLogger(__name__)
+
+warnings.filterwarnings("ignore", message=r".*does not match an error shape.*")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+def parse(route: Route) -> dict[str, Any]:
+    """The request's members in the names of the model; times are aware, blobs are bytes."""
+    operation, request = route.operation, route.request
+    protocol = determine_request_protocol(operation.service_model, request.content_type)
+    parser = PROTOCOL_PARSERS[protocol](operation, timestamp_parser=_aware)
+    body = request.get_data(cache=True)
+    if request.headers.get("Content-Encoding") == "gzip":
+        body = gzip.decompress(body)
+    parsed = parser.parse(
+        {
+            "method": request.method,
+            "values": request.values,
+            "headers": request.headers,
+            "body": body,
+            "url_path": request.path,
+            "url_params": dict(route.uri_params),
+        }
+    )
+    return {name: value for name, value in parsed.items() if value is not None}
+
+
+def answer(route: Route, result: Mapping[str, Any] | None) -> Reply:
+    """The result in the service's protocol: only members of the output shape, and no empty structures."""
+    operation = route.operation
+    shape = operation.output_shape
+    members = pruned(result or {}, shape) if shape else {}
+    made = _serializer(operation, route.request).serialize(members or {})
+    headers = {name: str(value) for name, value in made["headers"].items()}
+    payload = shape.serialization.get("payload") if shape else None
+    if payload and shape.members[payload].type_name in ("blob", "string") and "ContentType" in members:
+        headers["Content-Type"] = str(members["ContentType"])  # moto says application/json whatever the payload is
+    return Reply(made["status_code"], headers, _bytes(made["body"]))
+
+
+def refuse(route: Route, error: AwsError) -> Reply:
+    """The error in the service's protocol; without a service, as S3 (XML) or SageMaker (JSON) would say it."""
+    operation, request = route.operation, route.request
+    if operation is None:
+        json = "X-Amz-Target" in request.headers or (request.content_type or "").startswith("application/json")
+        service = route.service or ("sagemaker" if json else "s3")
+        operation = OperationModel({}, get_service_model(service))
+    try:
+        made = _serializer(operation, request).serialize(error)
+    except NotImplementedError:  # a protocol that the service doesn't speak
+        made = {"headers": {"Content-Type": "text/plain"}, "body": f"{error.code}: {error.message}"}
+    headers = {name: str(value) for name, value in made["headers"].items()}
+    body = b"" if request.method == "HEAD" else _bytes(made["body"])
+    return Reply(error.status, headers, body)
+
+
+def pruned(value: Any, shape: Any) -> Any:
+    """`value` without members that the shape doesn't have, without None and without empty structures inside."""
+    if value is None or shape is None:
+        return value
+    if shape.type_name == "structure" and isinstance(value, Mapping) and not shape.is_document_type:
+        inside = {name: pruned(value.get(name), member) for name, member in shape.members.items()}
+        return {name: each for name, each in inside.items() if not _is_nothing(each, shape.members[name])}
+    if shape.type_name == "list":
+        return [pruned(each, shape.member) for each in value]
+    if shape.type_name == "map":
+        return {key: pruned(each, shape.value) for key, each in value.items() if each is not None}
+    return value
+
+
+def _is_nothing(value: Any, shape: Any) -> bool:
+    return value is None or (value == {} and shape.type_name == "structure")
+
+
+def _serializer(operation: Any, request: Request) -> Any:
+    model = operation.service_model
+    protocol = determine_request_protocol(model, request.content_type)
+    return get_serializer_class(model.service_name, protocol)(operation, value_picker=DefaultAttributePicker())
+
+
+def _aware(text: str | float) -> datetime:
+    from botocore.utils import parse_timestamp
+
+    parsed: datetime = parse_timestamp(text)
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+
+
+def _bytes(body: Any) -> bytes:
+    return body.encode() if isinstance(body, str) else bytes(body or b"")

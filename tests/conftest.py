@@ -1,0 +1,70 @@
+"""A real local cloud for the whole test session: its own process, its own folder, no waiting for statuses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlplat.aws import Session
+from mlplat.localcloud import daemon, request_log
+
+for name in [name for name in os.environ if name.startswith(("AWS_", "MLPLAT_"))]:
+    del os.environ[name]  # neither the developer's account nor their settings are any test's business
+os.environ |= {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+class RunningCloud:
+    """A local cloud as tests talk to it."""
+
+    def __init__(self, address: daemon.Address) -> None:
+        self.address = address
+        self.url, self.folder, self.account = address.url, address.folder, address.account
+        self._clients: dict[tuple[str, str], Any] = {}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What `mlplat local env` exports, for subprocesses."""
+        return self.address.environment()
+
+    def client(self, service: str, region: str = "us-east-1", **config: Any) -> Any:
+        """A plain boto3 client, as any user's program has it."""
+        import boto3
+        from botocore.config import Config
+
+        made = self._clients.get((service, region))
+        if made is None or config:
+            session = boto3.Session(self.address.access_key, self.address.secret_key, region_name=region)
+            made = session.client(service, endpoint_url=self.url, config=Config(**config))
+            if not config:
+                self._clients[service, region] = made
+        return made
+
+    def session(self, namespace: str = "test", region: str = "us-east-1") -> Session:
+        """The product's own session on this local cloud."""
+        return Session(
+            namespace,
+            region,
+            endpoint_url=self.url,
+            credentials=(self.address.access_key, self.address.secret_key),
+        )
+
+    def requests(self, since: int = 0) -> list[dict[str, Any]]:
+        """The request log after its first `since` records, without the calls the local cloud makes to itself."""
+        return [each for each in list(request_log.records(self.folder))[since:] if not each["internal"]]
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
+    """One local cloud for all tests; objects of one test must not bear another's names."""
+    folder: Path = tmp_path_factory.mktemp("cloud") / ".mlplat" / "local"
+    address = daemon.start(folder, transition_delay=0.0)
+    yield RunningCloud(address)
+    daemon.stop(folder)
