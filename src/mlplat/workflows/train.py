@@ -63,7 +63,8 @@ def prepare(
     platform: Platform, name: str, spec: Workload, hyperparameters: Mapping[str, Any], salt: str = ""
 ) -> Inputs:
     """Pack and upload source and data (skipped when already there) and digest all that goes in."""
-    image = image_uri(spec.image, platform.session.region, "training")
+    instance_type = spec.instance_type or platform.settings.training.instance_type
+    image = image_uri(spec.image, platform.session.region, "training", instance_type)
     packed = files.archive(Path(spec.source))
     if not (Path(spec.source) / spec.entry_point).is_file():
         raise UsageError(f"packing workload {name}: {spec.source} has no {spec.entry_point}", hint="mlplat config show")
