@@ -48,6 +48,15 @@ def load(
     return _checked(layers, folder, problems)
 
 
+def configured(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Layer:
+    """What all files of the config folder hold, for names; which namespace wins is of no matter here."""
+    folder = _directory(config, os.environ if environ is None else environ)
+    layer = read_file(folder / DEFAULTS)
+    for name in namespaces(folder):
+        layer = read_file(folder / f"{name}.toml").over(layer)
+    return layer
+
+
 def packaged_project() -> Path:
     """The folder of the config/ and examples/ that come with mlplat: in the wheel, or of the checkout."""
     package = Path(__file__).resolve().parents[1]

@@ -80,9 +80,10 @@ def dotted(key: Sequence[str]) -> str:
 
 
 def shown_value(key: Sequence[str], value: Any) -> str:
-    """A value as TOML spells it, cut when long, and hidden when its key says that it is a secret."""
+    """A value as TOML spells it, paths from here, cut when long, hidden when its key says that it is a secret."""
     if is_secret(key):
         return "***"
+    value = shown_path(value) if isinstance(value, Path) or str(value).startswith("/") else value
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 120 else text[:117] + "..."
 

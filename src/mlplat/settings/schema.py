@@ -50,12 +50,21 @@ def fields_at(key: KeyPath) -> list[str]:
 def bounds_at(key: KeyPath) -> tuple[Any, Any]:
     """The least and the greatest number that a key takes, None for no bound."""
     least = greatest = None
-    for kind in kinds_at(key[:-1]):
-        if is_table(kind) and key[-1] in kind.model_fields:
-            for each in _metadata(kind.model_fields[key[-1]]):
-                least = each.ge if isinstance(each, Ge) else least
-                greatest = each.le if isinstance(each, Le) else greatest
+    for each in (each for field in _fields(key) for each in _metadata(field)):
+        least = each.ge if isinstance(each, Ge) else least
+        greatest = each.le if isinstance(each, Le) else greatest
     return least, greatest
+
+
+def default_at(key: KeyPath) -> Any:
+    """The built-in value of a key, None without one."""
+    defaults = [field.get_default() for field in _fields(key) if not field.is_required()]
+    return defaults[0] if defaults else None
+
+
+def _fields(key: KeyPath) -> list[FieldInfo]:
+    tables = [kind for kind in kinds_at(key[:-1]) if is_table(kind)]
+    return [kind.model_fields[key[-1]] for kind in tables if key[-1] in kind.model_fields]
 
 
 def _metadata(field: FieldInfo) -> list[Any]:

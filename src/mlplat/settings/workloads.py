@@ -95,6 +95,7 @@ class FeatureGroup(Section):
 
 
 class _Interval(Section):
+    type: Literal["continuous", "integer"]
     min: float
     max: float
     scaling: Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"] = "Auto"
@@ -176,6 +177,10 @@ class Workload(Section):
     model_package_group: Name
     objective_metric: str | None = None
     objective_type: Literal["Maximize", "Minimize"] = "Maximize"
+    instance_type: TrainingInstanceType | None = None
+    """Without it, and the two that follow, what [training] says."""
+    instance_count: Annotated[int, Field(ge=1)] | None = None
+    max_runtime_minutes: Annotated[int, Field(ge=1, le=28 * 24 * 60)] | None = None
     channels: Annotated[dict[ChannelName, Channel], Field(min_length=1, max_length=20)]
     """Channel -> an absolute path, or an s3:// address."""
     hyperparameters: Hyperparameters = {}
@@ -183,10 +188,6 @@ class Workload(Section):
     tuning: Tuning | None = None
     environment: Annotated[dict[VariableName, str], Field(max_length=100)] = {}
     """Environment variables of the job."""
-    instance_type: TrainingInstanceType | None = None
-    """Without it, and the two that follow, what [training] says."""
-    instance_count: Annotated[int, Field(ge=1)] | None = None
-    max_runtime_minutes: Annotated[int, Field(ge=1, le=28 * 24 * 60)] | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
