@@ -15,3 +15,8 @@ from mlplat.resources.iam.role import Role as Role
 from mlplat.resources.kms.key import KmsKey as KmsKey
 from mlplat.resources.logs.log_group import LogGroup as LogGroup
 from mlplat.resources.s3.bucket import Bucket as Bucket
+from mlplat.resources.sagemaker.endpoint import Endpoint as Endpoint
+from mlplat.resources.sagemaker.endpoint_config import EndpointConfig as EndpointConfig
+from mlplat.resources.sagemaker.feature_group import FeatureGroup as FeatureGroup
+from mlplat.resources.sagemaker.model import Model as Model
+from mlplat.resources.sagemaker.model_package_group import ModelPackageGroup as ModelPackageGroup

@@ -36,26 +36,26 @@ def contents(aws: Session, bucket: str) -> str | None:
     return " and ".join(f"{count:,} {what}{'s' if count > 1 else ''}" for count, what in counts if count) or None
 
 
-def delete_contents(aws: Session, bucket: str) -> None:
+def delete_contents(aws: Session, bucket: str, prefix: str = "") -> None:
     """Delete every version, delete marker and unfinished upload, a thousand a call and eight calls at once."""
-    s3, things = aws.client("s3"), _versions(aws, bucket)
+    s3, things = aws.client("s3"), _versions(aws, bucket, prefix)
     deleted = 0
     with ThreadPoolExecutor(max_workers=IN_FLIGHT) as pool:
         while batches := [batch for _ in range(IN_FLIGHT) if (batch := list(islice(things, PAGE)))]:
             list(pool.map(lambda batch: _delete(aws, bucket, batch), batches))
             deleted += sum(map(len, batches))
             aws.report(f"{deleted:,} objects deleted")
-    for upload in s3.pages("list_multipart_uploads", "Uploads", Bucket=bucket):
+    for upload in s3.pages("list_multipart_uploads", "Uploads", Bucket=bucket, Prefix=prefix):
         with aws.gone_is_fine():
             s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
-def _versions(aws: Session, bucket: str) -> Iterator[dict[str, str]]:
+def _versions(aws: Session, bucket: str, prefix: str) -> Iterator[dict[str, str]]:
     """Key and version of everything, delete markers included, as DeleteObjects takes them."""
     s3 = aws.client("s3")
     after: dict[str, str] = {}
     while True:
-        page = s3.list_object_versions(Bucket=bucket, MaxKeys=PAGE, **after)
+        page = s3.list_object_versions(Bucket=bucket, Prefix=prefix, MaxKeys=PAGE, **after)
         for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
             yield {"Key": each["Key"], "VersionId": each["VersionId"]}
         if not page.get("IsTruncated"):

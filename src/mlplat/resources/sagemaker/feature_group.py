@@ -1,0 +1,198 @@
+"""Feature groups: records by identifier, online for serving, offline for training."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from mlplat.aws import FRESH_ROLE, Session, tag_list
+from mlplat.errors import NotSettled
+from mlplat.resources.base import Change, Observed, Resource
+from mlplat.resources.s3 import delete_contents
+from mlplat.resources.sagemaker import Description, claim, settled, tags_of
+
+WITHIN = 1800.0
+"""Seconds to wait for a group; with an online store in memory AWS takes up to 15 minutes."""
+ADDITIONS = 100
+"""The most features that one UpdateFeatureGroup adds (botocore: FeatureAdditions)."""
+CREATIONS = threading.BoundedSemaphore(4)
+"""An account may have four feature groups in creation at once; more are refused as over the limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureGroup(Resource):
+    """A feature group. Features can be added in place; nothing else can change.
+
+    A feature that is gone or has another type shows as a change of `schema`, which is immutable. Deleting a group
+    takes its online records with it; the offline files and their Glue table stay. A table that exists makes the
+    creation fail, so each group makes its own, `<group>_<time>` as in AWS's own names:
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_OfflineStoreConfig.html
+    """
+
+    kind: ClassVar[str] = "feature_group"
+    immutable: ClassVar[frozenset[str]] = frozenset(
+        {"name", "schema", "record_identifier", "event_time", "online", "online_key", "offline", "role"}
+    )
+    create_only: ClassVar[frozenset[str]] = frozenset({"description"})
+    keeps_data: ClassVar[bool] = True
+
+    features: Mapping[str, str]
+    """Feature -> Integral, Fractional or String."""
+    record_identifier: str
+    event_time: str
+    online: bool
+    online_key: str | None = None
+    offline: Mapping[str, str] | None = None
+    """`uri`, KMS `key` (an ARN) and Glue `database`; None for no offline store."""
+    role: str | None = None
+    description: str = ""
+
+    def describe(self, aws: Session, id: str | None = None) -> Observed | None:
+        """The group with all its features, once it and its last update have settled."""
+        answer = self._settled(aws, id or self.name)
+        if answer is None:
+            return None
+        name, arn, made = answer["FeatureGroupName"], answer["FeatureGroupArn"], answer["FeatureGroupStatus"]
+        failed = None if made == "Created" else f"{made}: {_reason(answer)}"
+        return Observed(name, _fields(answer), {"name": name, "arn": arn, **_store(answer)}, tags_of(aws, arn), failed)
+
+    def compare(self, seen: Observed) -> list[Change]:
+        """As everywhere, but features that are not only added to are a change of `schema`."""
+        added = seen.fields["features"].items() <= self.features.items()
+        changes = super().compare(seen)
+        return changes if added else [Change("schema", c.old, c.new) if c.field == "features" else c for c in changes]
+
+    def create(self, aws: Session) -> str:
+        """Make it when fewer than four are being made, and wait until records can be put."""
+        aws.wait("a turn to create", lambda: CREATIONS.acquire(blocking=False), bool, within=WITHIN)
+        try:
+            aws.patiently(lambda: aws.client("sagemaker").create_feature_group(**self._request(aws)), FRESH_ROLE)
+            answer = self._settled(aws, self.name) or {}
+        finally:
+            CREATIONS.release()
+        if answer.get("FeatureGroupStatus") != "Created":
+            raise NotSettled(f"creating feature_group {self.name}: {_reason(answer)}", hint="mlplat apply")
+        return self.name
+
+    def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
+        """Add the features that are new, a hundred a call, each verified by the update's own status."""
+        if "tags" in changed:
+            claim(aws, seen.outputs["arn"])
+        new = _definitions({name: kind for name, kind in self.features.items() if name not in seen.fields["features"]})
+        for part in (new[start : start + ADDITIONS] for start in range(0, len(new), ADDITIONS)):
+            aws.client("sagemaker").update_feature_group(FeatureGroupName=self.name, FeatureAdditions=part)
+            result = (self._settled(aws, self.name) or {}).get("LastUpdateStatus", {})
+            if result.get("Status") == "Failed":
+                raise NotSettled(f"updating feature_group {self.name}: {_reason(result)}", hint="mlplat plan")
+
+    def delete(self, aws: Session, id: str) -> None:
+        """Delete it with its online records and wait until its name is free; offline files stay."""
+        with aws.gone_is_fine():
+            aws.client("sagemaker").delete_feature_group(FeatureGroupName=id)
+        if (answer := self._settled(aws, id)) is not None:
+            raise NotSettled(f"deleting feature_group {id}: {_reason(answer)}", hint="mlplat status")
+
+    def data(self, aws: Session, id: str) -> str | None:
+        """Offline files, or records online."""
+        answer = self._settled(aws, id) or {}
+        if store := _store(answer):
+            bucket, folder = _place(store)
+            found = aws.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{folder}data/", MaxKeys=1)
+            if found.get("KeyCount"):
+                return f"records in s3://{bucket}/{folder}data/"
+        if not answer.get("OnlineStoreConfig", {}).get("EnableOnlineStore"):
+            return None
+        found = aws.client("sagemaker-featurestore-runtime").list_records(FeatureGroupName=id, MaxResults=1)
+        return "records online" if found["RecordIdentifiers"] else None
+
+    def empty(self, aws: Session, id: str) -> None:
+        """Delete the offline files in all their versions and the Glue table; online records go with the group."""
+        if store := _store(self._settled(aws, id) or {}):
+            delete_contents(aws, *_place(store))
+            with aws.gone_is_fine():
+                aws.client("glue").delete_table(DatabaseName=store["database"], Name=store["table"])
+
+    def _request(self, aws: Session) -> dict[str, Any]:
+        request: dict[str, Any] = {
+            "FeatureGroupName": self.name,
+            "FeatureDefinitions": _definitions(self.features),
+            "RecordIdentifierFeatureName": self.record_identifier,
+            "EventTimeFeatureName": self.event_time,
+            "Tags": tag_list(aws.tags),
+        }
+        if self.online:
+            key = {"SecurityConfig": {"KmsKeyId": self.online_key}} if self.online_key else {}
+            request["OnlineStoreConfig"] = {"EnableOnlineStore": True, **key}
+        if self.offline:
+            table = f"{self.name.replace('-', '_').lower()}_{int(time.time())}"
+            request["OfflineStoreConfig"] = {
+                "S3StorageConfig": {"S3Uri": self.offline["uri"], "KmsKeyId": self.offline["key"]},
+                "DataCatalogConfig": {
+                    "Catalog": "AwsDataCatalog", "Database": self.offline["database"], "TableName": table
+                },
+            }  # fmt: skip
+        return request | {k: v for k, v in (("RoleArn", self.role), ("Description", self.description)) if v}
+
+    def _settled(self, aws: Session, name: str) -> Description | None:
+        return settled(aws, f"feature group {name}", lambda: _whole(aws, name), _moving, within=WITHIN)
+
+
+def _whole(aws: Session, name: str) -> Description:
+    """The description with all its features: they come in pages, the rest comes with each."""
+    answer = aws.client("sagemaker").describe_feature_group(FeatureGroupName=name)
+    token, features = answer.get("NextToken"), list(answer["FeatureDefinitions"])
+    while token:
+        page = aws.client("sagemaker").describe_feature_group(FeatureGroupName=name, NextToken=token)
+        token, features = page.get("NextToken"), [*features, *page["FeatureDefinitions"]]
+    return {**answer, "FeatureDefinitions": features}
+
+
+def _moving(answer: Description) -> Collection[str]:
+    now = {answer["FeatureGroupStatus"], answer.get("LastUpdateStatus", {}).get("Status")}
+    return now & {"Creating", "Deleting", "InProgress"}
+
+
+def _fields(answer: Description) -> dict[str, Any]:
+    online, offline = answer.get("OnlineStoreConfig", {}), answer.get("OfflineStoreConfig")
+    storage = offline["S3StorageConfig"] if offline else {}
+    catalog = offline.get("DataCatalogConfig", {}) if offline else {}
+    return {
+        "name": answer["FeatureGroupName"],
+        "features": {each["FeatureName"]: each["FeatureType"] for each in answer["FeatureDefinitions"]},
+        "record_identifier": answer["RecordIdentifierFeatureName"],
+        "event_time": answer["EventTimeFeatureName"],
+        "online": online.get("EnableOnlineStore", False),
+        "online_key": online.get("SecurityConfig", {}).get("KmsKeyId"),
+        "offline": offline
+        and {"uri": storage["S3Uri"], "key": storage.get("KmsKeyId"), "database": catalog.get("Database")},
+        "role": answer.get("RoleArn"),
+    }
+
+
+def _store(answer: Description) -> dict[str, str]:
+    """Where the offline store is; nothing without one."""
+    offline = answer.get("OfflineStoreConfig", {})
+    catalog = offline.get("DataCatalogConfig", {})
+    found = {
+        "offline_uri": offline.get("S3StorageConfig", {}).get("ResolvedOutputS3Uri"),
+        "database": catalog.get("Database"),
+        "table": catalog.get("TableName"),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _place(store: Mapping[str, str]) -> tuple[str, str]:
+    """The bucket and the group's own folder in it; its records are below `data/`."""
+    bucket, path = store["offline_uri"].removeprefix("s3://").split("/", 1)
+    return bucket, path.rstrip("/").removesuffix("data")
+
+
+def _definitions(features: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"FeatureName": name, "FeatureType": kind} for name, kind in features.items()]
+
+
+def _reason(answer: Mapping[str, Any]) -> str:
+    return str(answer.get("FailureReason") or answer.get("FeatureGroupStatus") or "it is gone")
