@@ -50,8 +50,7 @@ class Application(DomainDispatcherApplication):
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """The WSGI entry."""
         if environ.get("PATH_INFO") == PING:
-            body = json.dumps({"instance": self._instance}).encode()
-            return _send(Reply(200, {"Content-Type": "application/json"}, body), environ, start_response)
+            return _send(self._pong(environ), environ, start_response)
         self._ready.wait()
         begun = time.perf_counter()
         route = routing.route(environ)
@@ -60,6 +59,14 @@ class Application(DomainDispatcherApplication):
         reply = Reply(reply.status, _with_request_id(reply, request_id), reply.body)
         self._record(route, reply, request_id, begun)
         return _send(reply, environ, start_response)
+
+    def _pong(self, environ: dict[str, Any]) -> Reply:
+        told: dict[str, Any] = {"instance": self._instance}
+        if hmac.compare_digest(environ.get("HTTP_X_ACCESS_KEY", ""), self._host.access_key):
+            supervisor = self._host.supervisor
+            told["sandbox"] = supervisor.sandbox
+            told["children"] = sorted(child.label for child in supervisor.children)
+        return Reply(200, {"Content-Type": "application/json"}, json.dumps(told).encode())
 
     def _reply(self, route: Route, environ: dict[str, Any]) -> Reply:
         try:

@@ -124,6 +124,11 @@ def status(folder: Path) -> Address | None:
     return None
 
 
+def about(address: Address) -> dict[str, Any]:
+    """What runs inside: `sandbox` (how children are shut in) and `children` (their labels)."""
+    return _ask(address, 10.0)
+
+
 def stop(folder: Path, *, grace: float = 15.0) -> bool:
     """End the folder's local cloud and all its children; False when none was running."""
     folder = folder.absolute()
@@ -206,6 +211,15 @@ def _read(folder: Path) -> Address | None:
 
 
 def _ping(address: Address, patience: float) -> str:
+    return str(_ask(address, patience)["instance"])
+
+
+def _ask(address: Address, patience: float) -> dict[str, Any]:
+    """The id goes to anybody who asks; the rest only to who knows the access key."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{address.url}/_localcloud/ping", timeout=patience) as answer:
-        return str(json.loads(answer.read())["instance"])
+    question = urllib.request.Request(  # noqa: S310 (the URL is ours)
+        f"{address.url}/_localcloud/ping", headers={"X-Access-Key": address.access_key}
+    )
+    with opener.open(question, timeout=patience) as answer:
+        told: dict[str, Any] = json.loads(answer.read())
+        return told

@@ -1,0 +1,153 @@
+"""`mlplat local`: the local cloud of this folder, started, stopped, looked at, and offered to any AWS client."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlplat import output
+from mlplat.errors import LocalCloudError
+from mlplat.output import JsonOption
+
+if TYPE_CHECKING:
+    from mlplat.localcloud.daemon import Address
+
+app = typer.Typer(help="The local cloud: SageMaker on this machine, for any AWS client.", no_args_is_help=True)
+
+FOLDER = Path(".mlplat") / "local"
+
+PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 lets the system choose.")]
+DelayOption = Annotated[
+    float, typer.Option("--transition-delay", min=0.0, help="Seconds that objects stay Creating, Updating, Deleting.")
+]
+
+
+def connect(folder: Path = FOLDER, transition_delay: float = 0.5) -> Address:
+    """The folder's local cloud, started when it is not running."""
+    from mlplat.localcloud import daemon
+
+    running = daemon.status(folder)
+    if running is not None:
+        return running
+    with output.working("starting the local cloud"):
+        return daemon.ensure(folder, transition_delay=transition_delay)
+
+
+@app.command()
+def start(port: PortOption = 0, transition_delay: DelayOption = 0.5, json: JsonOption = False) -> None:
+    """Start the local cloud, or find it running."""
+    from mlplat.localcloud import daemon
+
+    with output.working("starting the local cloud"):
+        address = daemon.start(FOLDER, port=port, transition_delay=transition_delay)
+    if output.mode.json:
+        output.data(_about(address))
+        return
+    output.success(f"the local cloud runs at {address.url} (process {address.pid})")
+    output.hint('eval "$(mlplat local env)"')
+
+
+@app.command()
+def stop(json: JsonOption = False) -> None:
+    """Stop the local cloud and everything that runs in it."""
+    from mlplat.localcloud import daemon
+
+    stopped = daemon.stop(FOLDER)
+    if output.mode.json:
+        output.data({"stopped": stopped})
+    elif not stopped:
+        output.note("the local cloud was not running")
+    else:
+        output.success("the local cloud is stopped")
+        output.note("Its objects lived in memory and are gone; the next `mlplat apply` makes them again.")
+
+
+@app.command()
+def status(json: JsonOption = False) -> None:
+    """Show whether it runs, where, and what it is made of."""
+    from mlplat.localcloud import daemon
+
+    address = daemon.status(FOLDER)
+    if address is None:
+        output.data({"running": False}, lambda: "not running")
+        if not output.mode.json:
+            output.hint("mlplat local start")
+        return
+    about = {"running": True, **_about(address), **_inside(address)}
+    output.table("", ("Property", "Value"), list(about.items()), value=about)
+
+
+@app.command()
+def logs(
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines from the end.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing as lines are written.")] = False,
+    requests: Annotated[bool, typer.Option("--requests", help="The request log instead of the daemon's own.")] = False,
+) -> None:
+    """Print the daemon's log: its errors, with tracebacks. With --requests, every call that it answered."""
+    path = FOLDER / ("requests.jsonl" if requests else "daemon.log")
+    if not path.exists():
+        raise LocalCloudError("reading the log: there is none yet", hint="mlplat local start")
+    for line in _tail(path, lines, follow):
+        typer.echo(line)
+
+
+@app.command()
+def reset(json: JsonOption = False) -> None:
+    """Forget every object, bucket and log; a local cloud that was running starts again, empty."""
+    from mlplat.localcloud import daemon
+
+    with output.working("emptying the local cloud"):
+        address = daemon.reset(FOLDER)
+    if output.mode.json:
+        output.data({"running": address is not None})
+    else:
+        output.success("the local cloud is empty" + (f" and runs at {address.url}" if address else ""))
+
+
+@app.command()
+def env(json: JsonOption = False) -> None:
+    """Print the variables that point any AWS client at it: `eval "$(mlplat local env)"`."""
+    variables = connect().environment()
+    if output.mode.json:
+        output.data(variables)
+        return
+    for name, value in variables.items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+    typer.echo("unset AWS_PROFILE AWS_SESSION_TOKEN")
+
+
+def _about(address: Address) -> dict[str, Any]:
+    return {
+        "url": address.url,
+        "pid": address.pid,
+        "region": address.region,
+        "account": address.account,
+        "version": address.version,
+        "folder": str(address.folder),
+        "transition_delay": address.transition_delay,
+    }
+
+
+def _inside(address: Address) -> dict[str, Any]:
+    from mlplat.localcloud import daemon
+
+    about = daemon.about(address)
+    return {"sandbox": about["sandbox"], "children": about["children"]}
+
+
+def _tail(path: Path, count: int, follow: bool) -> Iterator[str]:
+    with path.open(errors="replace") as file:
+        yield from file.read().splitlines()[-count:] if count else ()
+        file.seek(0, 2)
+        while follow:
+            line = file.readline()
+            if line:
+                yield line.rstrip("\n")
+            else:
+                time.sleep(0.2)
+                follow = path.exists()
