@@ -13,11 +13,14 @@ MlplatError                       1  failed
 ├── StateError                    1  the state file can't be read or written
 ├── LockHeld                      5  another run works on this namespace
 ├── LocalCloudError               1  the local cloud can't start or answer
-├── PartlyDone                    3  some steps failed, the rest is done and saved
+├── Several                       1  more than one thing is wrong (exit code: theirs, when they agree)
+│   └── PartlyDone                3  some steps failed, the rest is done and saved
 └── Interrupted                 130  Ctrl-C
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class MlplatError(Exception):
@@ -124,7 +127,22 @@ class LocalCloudError(MlplatError):
     """The local cloud can't be started, reached or stopped."""
 
 
-class PartlyDone(MlplatError):
+class Several(MlplatError):
+    """More than one thing is wrong; all are told together. `errors` may be empty when there is only the message."""
+
+    def __init__(self, message: str, *, hint: str | None = None, errors: Sequence[MlplatError] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.errors = tuple(errors)
+        codes = {error.exit_code for error in self.errors}
+        if type(self) is Several and len(codes) == 1:
+            self.exit_code = codes.pop()
+
+    def to_json(self) -> dict[str, object]:
+        """With each error by itself."""
+        return {**super().to_json(), "errors": [error.to_json() for error in self.errors]}
+
+
+class PartlyDone(Several):
     """Some steps failed; what succeeded is saved and the next run goes on from there."""
 
     exit_code = 3

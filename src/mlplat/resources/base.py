@@ -75,6 +75,8 @@ class Resource(ABC):
     """On replace: make the new one, move dependants over, then delete the old. Needs a name that changes."""
     keeps_data: ClassVar[bool] = False
     """Deleting it can lose data: destroy keeps it unless it is empty or named by `--delete-data`."""
+    adopts_untagged: ClassVar[bool] = False
+    """Other services may make it first (log groups): an object that carries nobody's tags is taken over."""
 
     name: str
     """The AWS name; for objects that AWS names by id, the `Name` tag."""
@@ -89,7 +91,8 @@ class Resource(ABC):
         """The object as it is, or None when it is not there. Waits out statuses that are on their way.
 
         `id` is the physical id the state remembers; look it up by that first and, when it is None or no
-        longer there, by name or by the `mlplat:address` tag (`aws.address`).
+        longer there, by name or by the `mlplat:address` tag (`aws.address`). Fields other than the name may
+        still hold a Ref here, when its target isn't there yet.
         """
 
     @abstractmethod
