@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -147,21 +148,22 @@ def test_requirements_that_are_there_install_nothing_and_others_fail_clearly(job
     assert "no-such-package-here" in job.failure
 
 
-def test_sigterm_reaches_the_script(job):
+def test_a_script_that_is_told_to_stop_may_finish_its_work(job):
     script = (
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: (print('saving'), sys.exit(0)))\n"
         "print('ready', flush=True)\ntime.sleep(30)\n"
     )
-    (job.base / "code/train.py").write_text(script)
     job.run("")  # writes the configuration
     (job.base / "code/train.py").write_text(script)
-    process = subprocess.Popen(job.command, stdout=subprocess.PIPE, text=True, env=job.environment)
+    process = subprocess.Popen(
+        job.command, stdout=subprocess.PIPE, text=True, env=job.environment, start_new_session=True
+    )
     assert process.stdout is not None
     while process.stdout.readline() != "ready\n":
         pass
     begun = time.monotonic()
-    process.terminate()
+    os.killpg(process.pid, signal.SIGTERM)
     assert "saving" in process.communicate(timeout=10)[0]
     assert process.returncode == 0
     assert time.monotonic() - begun < 5

@@ -32,6 +32,15 @@ class Place(NamedTuple):
         bucket, _, key = rest.partition("/")
         return cls(bucket, key)
 
+    @property
+    def uri(self) -> str:
+        """As s3://bucket/key."""
+        return f"s3://{self.bucket}/{self.key}"
+
+    def below(self, name: str) -> Place:
+        """The place `name` under this one."""
+        return Place(self.bucket, f"{self.key}/{name}".lstrip("/"))
+
 
 class Source(NamedTuple):
     """An object and where it goes, relative to the channel's folder."""
@@ -48,13 +57,16 @@ def sources(s3: Any, source: Mapping[str, Any]) -> list[Source]:
     """
     if source.get("S3DataType") == "ManifestFile":
         return list(_in_manifest(s3, Place.parse(source["S3Uri"])))
-    return _under(s3, Place.parse(source["S3Uri"]))
+    place = Place.parse(source["S3Uri"])
+    found = under(s3, place)
+    if not found:
+        raise DataError(f"NoSuchKey (404): no object under {place.uri}")
+    return found
 
 
-def _under(s3: Any, place: Place) -> list[Source]:
+def under(s3: Any, place: Place) -> list[Source]:
+    """The objects under a prefix, none or many. Raises DataError when the bucket can't be listed."""
     keys = [key for key in _keys(s3, place) if not key.endswith("/")]
-    if not keys:
-        raise DataError(f"NoSuchKey (404): no object under s3://{place.bucket}/{place.key}")
     folder = place.key if place.key.endswith("/") or not place.key else f"{place.key}/"
     start = len(folder) if all(key.startswith(folder) for key in keys) else place.key.rfind("/") + 1
     return [Source(Place(place.bucket, key), key[start:]) for key in keys]
@@ -76,7 +88,7 @@ def _in_manifest(s3: Any, place: Place) -> Iterator[Source]:
     except s3.exceptions.ClientError as error:
         raise DataError(_said(error)) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"s3://{place.bucket}/{place.key} is not a manifest: {error}") from error
+        raise DataError(f"{place.uri} is not a manifest: {error}") from error
     for name in names:
         yield Source(Place(prefix.bucket, prefix.key + name), name.lstrip("/"))
 
@@ -95,16 +107,15 @@ def download(s3: Any, found: Sequence[Source], folder: Path, stopped: Callable[[
             return
         target = folder / source.target
         if not target.resolve().is_relative_to(folder.resolve()):
-            raise DataError(f"s3://{source.place.bucket}/{source.place.key} would leave its channel")
+            raise DataError(f"{source.place.uri} would leave its channel")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             s3.download_file(source.place.bucket, source.place.key, str(target))
         except s3.exceptions.ClientError as error:
-            where = f"s3://{source.place.bucket}/{source.place.key}"
-            raise DataError(f"{_said(error)} ({where})") from error
+            raise DataError(f"{_said(error)} ({source.place.uri})") from error
         except OSError as error:  # a key is a folder of another one
             raise DataError(
-                f"Cannot download s3://{source.place.bucket}/{source.place.key}, "
+                f"Cannot download {source.place.uri}, "
                 f"a previously downloaded file/folder clashes with it: {error.strerror}"
             ) from error
 
@@ -142,7 +153,7 @@ def upload_tree(s3: Any, folder: Path, place: Place, kms_key: str | None = None)
     """Upload the files under `folder` one by one. Raises DataError."""
     for each in sorted(folder.rglob("*")):
         if each.is_file():
-            upload(s3, each, Place(place.bucket, f"{place.key}/{each.relative_to(folder).as_posix()}"), kms_key)
+            upload(s3, each, place.below(each.relative_to(folder).as_posix()), kms_key)
 
 
 def upload(s3: Any, file: Path, place: Place, kms_key: str | None = None) -> None:
@@ -153,7 +164,7 @@ def upload(s3: Any, file: Path, place: Place, kms_key: str | None = None) -> Non
     try:
         s3.upload_file(str(file), place.bucket, place.key, ExtraArgs=extra)
     except (s3.exceptions.ClientError, S3UploadFailedError) as error:
-        raise DataError(f"s3://{place.bucket}/{place.key}: {_said(error)}") from error
+        raise DataError(f"{place.uri}: {_said(error)}") from error
 
 
 def _said(error: Exception) -> str:

@@ -229,13 +229,16 @@ class Echo(threading.Thread):
 
 
 def run(command: list[str], environment: Mapping[str, str], cwd: Path, kind: str) -> None:
-    """Run `command`, passing on its output and SIGTERM. Raises Failed, named `kind`, when it ends badly."""
+    """Run `command`, passing on its output. Raises Failed, named `kind`, when it ends badly.
+
+    SIGTERM comes to the whole process group: the script may save its model, and this process waits for it.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: None)
     process = subprocess.Popen(
         command, env=dict(environment), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )  # fmt: skip
     assert process.stdout and process.stderr
     echoes = [Echo(process.stdout), Echo(process.stderr)]
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     code = process.wait()
     for echo in echoes:
         echo.join(timeout=5)  # a grandchild may hold the stream open for ever

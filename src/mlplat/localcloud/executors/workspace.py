@@ -31,13 +31,11 @@ class Workspace:
         self.root = cloud.folder / "jobs" / cloud.region / job
         self.ml = self.root / "ml"
 
-    def make(self, checkpoints: bool = False) -> None:
+    def make(self) -> None:
         """Make the folders, empty."""
         shutil.rmtree(self.root, ignore_errors=True)
         for name in ("ml/input/config", "ml/input/data", "ml/model", "ml/output/data", "ml/code", "home", "tmp"):
             (self.root / name).mkdir(parents=True)
-        if checkpoints:
-            (self.ml / "checkpoints").mkdir()
 
     def remove(self) -> None:
         """Delete everything."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-FAMILIES: tuple[type, ...] = ()
+from mlplat.localcloud.sagemaker.training_jobs import TrainingJobs
+
+FAMILIES: tuple[type, ...] = (TrainingJobs,)
 """Classes whose public methods are operations in boto3's names: `(request: dict) -> dict`, in the wire's names.
 
 A family is made once per region with its `Cloud`. It answers for the service in its class attribute `service`
