@@ -1,0 +1,84 @@
+"""ml_feature_store: the feature groups, the groups that model versions are registered in, and the store's role."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mlplat.resources import FeatureGroup, ModelPackageGroup, Role
+from mlplat.resources.base import Declared, Ref
+from mlplat.templates.permissions import DATA, KEY, allow, assumed_by_sagemaker, bucket, document
+from mlplat.templates.place import Place
+from mlplat.templates.release import Release
+
+if TYPE_CHECKING:
+    from mlplat.settings import FeatureGroup as GroupSettings
+    from mlplat.settings import Settings
+
+NAME = "ml_feature_store"
+PREFIX = "feature-store"
+"""Where in the processed bucket the offline store is."""
+
+ROLE = Ref(f"{NAME}.role.feature_store", "arn")
+DATABASE = f"{DATA}.glue_database.catalog"
+
+
+def ml_feature_store(settings: Settings, place: Place, _releases: Mapping[str, Release]) -> list[Declared]:
+    """The role, a feature group for each in the settings, a package group for each that a workload names."""
+    groups = [
+        Declared(f"{NAME}.feature_group.{name}", _feature_group(name, group, place))
+        for name, group in settings.feature_groups.items()
+    ]
+    packages = {
+        workload.model_package_group: workload.description or f"Versions of {name}"
+        for name, workload in reversed(settings.workloads.items())
+    }
+    registries = [
+        Declared(
+            f"{NAME}.model_package_group.{name}",
+            ModelPackageGroup(name=place.name(name), description=packages[name]),
+        )
+        for name in sorted(packages)
+    ]
+    return [Declared(f"{NAME}.role.feature_store", _role(settings, place)), *groups, *registries]
+
+
+def _feature_group(name: str, group: GroupSettings, place: Place) -> FeatureGroup:
+    offline = {
+        "uri": Ref(f"{DATA}.bucket.processed", "uri", f"{{}}/{PREFIX}"),
+        "key": KEY,
+        "database": Ref(DATABASE, "name"),
+    }
+    return FeatureGroup(
+        name=place.name(name),
+        features=group.features,
+        record_identifier=group.record_identifier,
+        event_time=group.event_time,
+        online=group.online,
+        online_key=KEY if group.online else None,  # type: ignore[arg-type]
+        offline=offline if group.offline else None,  # type: ignore[arg-type]
+        role=ROLE if group.offline else None,  # type: ignore[arg-type]
+        description=group.description,
+    )
+
+
+def _role(settings: Settings, place: Place) -> Role:
+    """What AWS's AmazonSageMakerFeatureStoreAccess allows, but in our bucket, database and key alone.
+
+    Making the table in a database of one's own is not in that policy, which knows only `sagemaker_featurestore`.
+    """
+    files = allow("WriteRecords", ["s3:PutObject", "s3:PutObjectAcl"], bucket("processed", f"{PREFIX}/"))
+    owner = allow("SeeOwner", ["s3:GetBucketAcl"], [Ref(f"{DATA}.bucket.processed", "arn")])
+    metadata = allow("ReadMetadata", ["s3:GetObject"], bucket("processed", f"{PREFIX}/*/metadata/"))
+    catalog = allow(
+        "KeepTable",
+        ["glue:CreateTable", "glue:GetDatabase", "glue:GetTable", "glue:UpdateTable"],
+        [place.arn("glue", "catalog"), Ref(DATABASE, "arn"), Ref(DATABASE, "name", place.arn("glue", "table/{}/*"))],
+    )
+    key = allow("UseKey", ["kms:Decrypt", "kms:GenerateDataKey"], [KEY])
+    return Role(
+        name=place.name("feature-store", place.region, limit=64),
+        trust=assumed_by_sagemaker(settings, place),
+        policies={"offline-store": document(files, owner, metadata, catalog, key)},
+        description="Feature store: keeps the offline store",
+    )
