@@ -90,8 +90,12 @@ FRESH_PRINCIPAL = (
 BUSY_BUCKET = (Quirk("OperationAborted", ""),)
 """Sub-resources of one bucket written at once, or a bucket of that name deleted just now."""
 
-IN_USE = (Quirk("DependencyViolation|InvalidGroup.InUse|AuthFailure|InvalidIPAddress.InUse", ""),)
-"""EC2 objects whose dependants (network interfaces of endpoints, NAT gateways) are still going away."""
+IN_USE = (
+    Quirk("DependencyViolation|InvalidGroup.InUse|InvalidIPAddress.InUse", ""),
+    Quirk("AuthFailure", r"do not have permission"),
+)
+"""EC2 objects whose dependants (network interfaces of endpoints, NAT gateways) are still going away. ReleaseAddress says
+"You do not have permission to access the specified resource." then; other AuthFailures are about credentials."""
 
 
 @dataclass(frozen=True)
