@@ -31,9 +31,11 @@ class DefaultSecurityGroup(Tagged):
 
     @classmethod
     def seen_fields(cls, aws: Session, raw: Raw) -> dict[str, Any]:
+        """Its rules show as changes."""
         return {"vpc": raw["VpcId"], **observed(aws, raw)}
 
     def desired(self) -> dict[str, Any]:
+        """No rules."""
         return super().desired() | {"ingress": [], "egress": []}
 
     def describe(self, aws: Session, id: str | None = None) -> Observed | None:
@@ -46,6 +48,7 @@ class DefaultSecurityGroup(Tagged):
         return super().prefetch(aws, dict.fromkeys(ids))
 
     def create(self, aws: Session) -> str:
+        """Take the one that came with the VPC, and empty it."""
         by = {"vpc-id": [str(self.vpc)], "group-name": ["default"]}
         groups = aws.wait(f"default group of {self.vpc}", lambda: self.read(aws, by), bool, within=120.0, every=2.0)
         id = str(groups[0]["GroupId"])
@@ -54,11 +57,13 @@ class DefaultSecurityGroup(Tagged):
         return id
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
+        """Empty it again."""
         super().update(aws, seen, changed)
         for raw in self.read(aws, {self.listing.id_filter: [seen.id]}):
             self._empty(aws, raw)
 
     def delete(self, aws: Session, id: str) -> None:
+        """Give up the tags; AWS deletes the group with its VPC."""
         with aws.gone_is_fine():
             aws.client("ec2").delete_tags(Resources=[id], Tags=[{"Key": tag["Key"]} for tag in self.all_tags(aws)])
 

@@ -26,17 +26,22 @@ class ElasticIp(Tagged):
 
     @classmethod
     def seen_fields(cls, aws: Session, raw: Raw) -> dict[str, Any]:
+        """Nothing of it is declared."""
         return {}
 
     @classmethod
     def seen_outputs(cls, raw: Raw) -> dict[str, Any]:
+        """`public_ip`."""
         return {"public_ip": raw["PublicIp"]}
 
     def create(self, aws: Session) -> str:
+        """Allocate it."""
         made = aws.client("ec2").allocate_address(Domain="vpc", TagSpecifications=self.tag_specifications(aws))
         return self.settle(aws, str(made["AllocationId"]))
 
     def delete(self, aws: Session, id: str) -> None:
+        """Release it, looking before each attempt."""
+
         def attempt() -> None:
             if self.read(aws, {self.listing.id_filter: [id]}):
                 aws.client("ec2").release_address(AllocationId=id)

@@ -33,6 +33,7 @@ class FlowLog(Tagged):
 
     @classmethod
     def seen_fields(cls, aws: Session, raw: Raw) -> dict[str, Any]:
+        """All of it is in DescribeFlowLogs."""
         return {
             "vpc": raw["ResourceId"],
             "log_group": raw.get("LogGroupName"),
@@ -41,6 +42,8 @@ class FlowLog(Tagged):
         }
 
     def create(self, aws: Session) -> str:
+        """Retried while the role is too fresh to be assumed."""
+
         def send(token: str) -> Any:
             answer = aws.client("ec2").create_flow_logs(
                 ResourceIds=[self.vpc],
@@ -59,5 +62,6 @@ class FlowLog(Tagged):
         return self.settle(aws, str(made["FlowLogIds"][0]))
 
     def delete(self, aws: Session, id: str) -> None:
+        """One call; what failed is in its answer."""
         with aws.gone_is_fine():
             unsuccessful(aws.client("ec2").delete_flow_logs(FlowLogIds=[id]), "delete_flow_logs")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from mlplat.aws import Session
 from mlplat.errors import ApiError
-from mlplat.resources.base import Ref
+from mlplat.resources.base import Change, Observed, Ref
 from mlplat.resources.ec2.tagged import FRESH, Listing, Raw, Tagged, release
 
 
@@ -15,7 +15,7 @@ from mlplat.resources.ec2.tagged import FRESH, Listing, Raw, Tagged, release
 class InternetGateway(Tagged):
     """An internet gateway attached to a VPC.
 
-    Made and attached in two calls; one that was never attached counts as failed and is made again. Detaching is
+    Made and attached in two calls; one that was left unattached is attached by an update. Detaching is
     refused with DependencyViolation while public addresses are mapped in the VPC, so NAT gateways and elastic
     addresses go first; Gateway.NotAttached means that it is done.
     Outputs: `id`.
@@ -35,26 +35,40 @@ class InternetGateway(Tagged):
 
     @classmethod
     def seen_fields(cls, aws: Session, raw: Raw) -> dict[str, Any]:
+        """`vpc` only while it is attached."""
         attached = _attached(raw)
         return {"vpc": attached[0]} if attached else {}
 
-    @classmethod
-    def failure(cls, raw: Raw) -> str | None:
-        return None if _attached(raw) else "it is not attached to a VPC"
+    def compare(self, seen: Observed) -> list[Change]:
+        """One that was never attached is attached now; one attached elsewhere is made again."""
+        unattached = [] if "vpc" in seen.fields else [Change("attachment", None, self.vpc)]
+        return super().compare(seen) + unattached
 
     def create(self, aws: Session) -> str:
+        """Make it, then attach it."""
         ec2 = aws.client("ec2")
         made = ec2.create_internet_gateway(TagSpecifications=self.tag_specifications(aws))
         id = str(made["InternetGateway"]["InternetGatewayId"])
-        aws.patiently(lambda: ec2.attach_internet_gateway(InternetGatewayId=id, VpcId=self.vpc), FRESH)
+        self._attach(aws, id)
         return self.settle(aws, id)
 
+    def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
+        """Attach it, if a run died between the two calls."""
+        super().update(aws, seen, changed)
+        if "attachment" in changed:
+            self._attach(aws, seen.id)
+
     def delete(self, aws: Session, id: str) -> None:
+        """Detach, then delete."""
         ec2 = aws.client("ec2")
         for raw in self.read(aws, {self.listing.id_filter: [id]}):
             for vpc in _attached(raw):
                 _detach(aws, id, vpc)
         release(aws, lambda: ec2.delete_internet_gateway(InternetGatewayId=id), within=300.0)
+
+    def _attach(self, aws: Session, id: str) -> None:
+        call = aws.client("ec2").attach_internet_gateway
+        aws.patiently(lambda: call(InternetGatewayId=id, VpcId=self.vpc), FRESH)
 
 
 def _attached(raw: Raw) -> list[str]:

@@ -31,16 +31,20 @@ class NatGateway(Tagged):
 
     @classmethod
     def seen_fields(cls, aws: Session, raw: Raw) -> dict[str, Any]:
+        """The subnet, and the allocation of its first address."""
         primary = [each for each in raw.get("NatGatewayAddresses", ()) if each.get("IsPrimary", True)]
         return {"subnet": raw["SubnetId"], "allocation": primary[0].get("AllocationId") if primary else None}
 
     @classmethod
     def failure(cls, raw: Raw) -> str | None:
+        """FailureCode and FailureMessage."""
         if raw["State"] != "failed":
             return None
         return f"{raw.get('FailureCode', 'failed')}: {raw.get('FailureMessage', 'no reason given')}"
 
     def create(self, aws: Session) -> str:
+        """Wait until available; failed raises NotSettled with the reason."""
+
         def send(token: str) -> Any:
             return aws.client("ec2").create_nat_gateway(
                 SubnetId=self.subnet,
@@ -54,6 +58,7 @@ class NatGateway(Tagged):
         return self.settle(aws, str(made["NatGateway"]["NatGatewayId"]))
 
     def delete(self, aws: Session, id: str) -> None:
+        """Wait until it reads deleted: only then is its address free."""
         with aws.gone_is_fine():
             aws.client("ec2").delete_nat_gateway(NatGatewayId=id)
         self.read(aws, {self.listing.id_filter: [id]})

@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 from mlplat.aws import Session
 from mlplat.errors import ApiError
 from mlplat.resources.base import Observed, Ref
+from mlplat.resources.ec2.routes import TARGETS, destination_of, seen_routes
 from mlplat.resources.ec2.tagged import FRESH, Listing, Raw, Tagged, filter_list, release, repeatable
-
-TARGETS = {"gateway": "GatewayId", "nat_gateway": "NatGatewayId"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +36,19 @@ class RouteTable(Tagged):
 
     @classmethod
     def seen_fields(cls, aws: Session, raw: Raw) -> dict[str, Any]:
-        return {"vpc": raw["VpcId"], "routes": _seen_routes(raw), "subnets": sorted(_associations(raw))}
+        """Routes that somebody made, and explicit associations."""
+        return {"vpc": raw["VpcId"], "routes": seen_routes(raw), "subnets": sorted(_associations(raw))}
 
     def desired(self) -> dict[str, Any]:
+        """Routes by destination, subnets in order."""
         return super().desired() | {
             "routes": sorted((dict(route) for route in self.routes), key=lambda route: str(route["destination"])),
             "subnets": sorted(self.subnets, key=str),
         }
 
     def create(self, aws: Session) -> str:
+        """The table, its routes, its associations."""
+
         def send(token: str) -> Any:
             tags = self.tag_specifications(aws)
             return aws.client("ec2").create_route_table(VpcId=self.vpc, ClientToken=token, TagSpecifications=tags)
@@ -57,12 +60,14 @@ class RouteTable(Tagged):
         return id
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
+        """Only what differs from what is there now."""
         super().update(aws, seen, changed)
         for raw in self.read(aws, {self.listing.id_filter: [seen.id]}) if changed & {"routes", "subnets"} else ():
-            self._route(aws, seen.id, {route["destination"]: route for route in _seen_routes(raw)})
+            self._route(aws, seen.id, {route["destination"]: route for route in seen_routes(raw)})
             self._associate(aws, seen.id, _associations(raw))
 
     def delete(self, aws: Session, id: str) -> None:
+        """Associations first: a table in use is not deleted."""
         for raw in self.read(aws, {self.listing.id_filter: [id]}):
             for association in _associations(raw).values():
                 _disassociate(aws, association)
@@ -76,7 +81,7 @@ class RouteTable(Tagged):
                 _put_route(aws, id, route, replace=destination in present)
         for destination in present.keys() - wanted.keys():
             with aws.gone_is_fine():
-                aws.client("ec2").delete_route(RouteTableId=id, **_destination(destination))
+                aws.client("ec2").delete_route(RouteTableId=id, **destination_of(destination))
 
     def _associate(self, aws: Session, id: str, present: Mapping[str, str]) -> None:
         for subnet in self.subnets:
@@ -84,28 +89,6 @@ class RouteTable(Tagged):
                 _put_association(aws, id, str(subnet))
         for subnet in present.keys() - set(self.subnets):
             _disassociate(aws, present[str(subnet)])
-
-
-def _seen_routes(raw: Raw) -> list[dict[str, str]]:
-    """The routes that somebody made, by destination; one with a target we don't know shows as `target`."""
-    routes = [_seen_route(each) for each in raw.get("Routes", ()) if not _is_aws_own(each)]
-    return sorted(routes, key=lambda route: route["destination"])
-
-
-def _seen_route(raw: Raw) -> dict[str, str]:
-    destination = raw.get("DestinationCidrBlock") or raw.get("DestinationIpv6CidrBlock")
-    route = {"destination": str(destination or raw.get("DestinationPrefixListId"))}
-    for field, key in TARGETS.items():
-        if raw.get(key):
-            return route | {field: str(raw[key])}
-    targets = [raw[key] for key in raw if key.endswith("Id") and key != "DestinationPrefixListId"]
-    return route | {"target": str(targets[0]) if targets else "none"}
-
-
-def _is_aws_own(raw: Raw) -> bool:
-    if raw.get("Origin") in ("CreateRouteTable", "EnableVgwRoutePropagation") or raw.get("GatewayId") == "local":
-        return True
-    return str(raw.get("GatewayId", "")).startswith("vpce-")
 
 
 def _associations(raw: Raw) -> dict[str, str]:
@@ -118,15 +101,9 @@ def _associations(raw: Raw) -> dict[str, str]:
     }
 
 
-def _destination(destination: str) -> dict[str, str]:
-    if destination.startswith("pl-"):
-        return {"DestinationPrefixListId": destination}
-    return {"DestinationIpv6CidrBlock" if ":" in destination else "DestinationCidrBlock": destination}
-
-
 def _put_route(aws: Session, id: str, route: Mapping[str, Any], *, replace: bool) -> None:
     target = {key: route[field] for field, key in TARGETS.items() if field in route}
-    params = {"RouteTableId": id, **_destination(str(route["destination"])), **target}
+    params = {"RouteTableId": id, **destination_of(str(route["destination"])), **target}
     ec2 = aws.client("ec2")
     try:
         aws.patiently(lambda: (ec2.replace_route if replace else ec2.create_route)(**params), FRESH)

@@ -40,13 +40,16 @@ class SecurityGroup(Tagged):
 
     @classmethod
     def seen_fields(cls, aws: Session, raw: Raw) -> dict[str, Any]:
+        """The rules in normal form."""
         rules = observed(aws, raw)
         return {"name": raw["GroupName"], "vpc": raw["VpcId"], "description": raw["Description"], **rules}
 
     def desired(self) -> dict[str, Any]:
+        """The rules in normal form."""
         return super().desired() | {"ingress": normal(self.ingress), "egress": normal(self.egress)}
 
     def create(self, aws: Session) -> str:
+        """The group, then exactly its rules."""
         params = {"GroupName": self.name, "Description": self.description, "VpcId": self.vpc}
         tags = self.tag_specifications(aws)
         made = aws.patiently(lambda: aws.client("ec2").create_security_group(**params, TagSpecifications=tags), FRESH)
@@ -55,11 +58,13 @@ class SecurityGroup(Tagged):
         return id
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
+        """Rules and tags; nothing else can change."""
         super().update(aws, seen, changed)
         if changed & {"ingress", "egress"}:
             self._bring_rules(aws, seen.id)
 
     def delete(self, aws: Session, id: str) -> None:
+        """Take it out of the rules of our other groups, wait for its interfaces, delete."""
         for direction, by in REFERRING.items():
             for raw in self.read(aws, {by: [id]}):
                 _forget(aws, raw, direction, id)

@@ -31,6 +31,7 @@ class Subnet(Tagged):
 
     @classmethod
     def seen_fields(cls, aws: Session, raw: Raw) -> dict[str, Any]:
+        """All of it is in DescribeSubnets."""
         return {
             "vpc": raw["VpcId"],
             "cidr": raw["CidrBlock"],
@@ -40,9 +41,11 @@ class Subnet(Tagged):
 
     @classmethod
     def seen_outputs(cls, raw: Raw) -> dict[str, Any]:
+        """`arn` and `zone`."""
         return {"arn": raw["SubnetArn"], "zone": raw["AvailabilityZone"]}
 
     def create(self, aws: Session) -> str:
+        """The subnet, then whether it gives out public addresses."""
         params = {"VpcId": self.vpc, "CidrBlock": self.cidr, "AvailabilityZone": self.zone}
         tags = self.tag_specifications(aws)
         made = aws.patiently(lambda: aws.client("ec2").create_subnet(**params, TagSpecifications=tags), FRESH)
@@ -52,11 +55,13 @@ class Subnet(Tagged):
         return id
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
+        """MapPublicIpOnLaunch is all that can change."""
         super().update(aws, seen, changed)
         if "public_ip_on_launch" in changed:
             self._map_public_ip(aws, seen.id)
 
     def delete(self, aws: Session, id: str) -> None:
+        """Wait for network interfaces that are still going away."""
         release(aws, lambda: aws.client("ec2").delete_subnet(SubnetId=id))
 
     def _map_public_ip(self, aws: Session, id: str) -> None:

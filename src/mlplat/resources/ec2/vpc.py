@@ -33,6 +33,7 @@ class Vpc(Tagged):
 
     @classmethod
     def seen_fields(cls, aws: Session, raw: Raw) -> dict[str, Any]:
+        """The block, and the two attributes from a call each."""
         ec2, fields = aws.client("ec2"), {"cidr": raw["CidrBlock"]}
         for name, attribute in ATTRIBUTES.items():
             spelled = attribute[0].lower() + attribute[1:]
@@ -42,6 +43,7 @@ class Vpc(Tagged):
 
     @classmethod
     def seen_outputs(cls, raw: Raw) -> dict[str, Any]:
+        """`cidr`."""
         return {"cidr": raw["CidrBlock"]}
 
     def create(self, aws: Session) -> str:
@@ -55,12 +57,14 @@ class Vpc(Tagged):
         return id
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
+        """One attribute a call."""
         super().update(aws, seen, changed)
         for name in ATTRIBUTES:
             if name in changed:
                 self._set(aws, seen.id, name)
 
     def delete(self, aws: Session, id: str) -> None:
+        """Refused while anything is left in it."""
         release(aws, lambda: aws.client("ec2").delete_vpc(VpcId=id), within=300.0)
 
     def _set(self, aws: Session, id: str, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from mlplat.resources.ec2.tagged import (
     repeatable,
     unsuccessful,
 )
+from mlplat.resources.policy import Document, canonical
 
 UNSERVED = "mlplat:unserved-subnets"
 """Tag: the declared subnets whose zone the service isn't offered in, so that they don't show as missing."""
@@ -55,10 +56,11 @@ class VpcEndpoint(Tagged):
     subnets: Sequence[str | Ref] | None = None
     security_groups: Sequence[str | Ref] | None = None
     private_dns: bool | None = None
-    policy: Mapping[str, Any] | None = None
+    policy: Document | None = None
 
     @classmethod
     def seen_fields(cls, aws: Session, raw: Raw) -> dict[str, Any]:
+        """Subnets left out for their zone count as there."""
         present, unserved = _present(raw), tag_map(raw.get("Tags")).get(UNSERVED, "").split()
         return {
             "vpc": raw["VpcId"],
@@ -67,21 +69,25 @@ class VpcEndpoint(Tagged):
             **present,
             "subnets": sorted({*present["subnets"], *unserved}),
             "private_dns": raw.get("PrivateDnsEnabled", False),
-            "policy": json.loads(raw["PolicyDocument"]) if raw.get("PolicyDocument") else None,
+            "policy": canonical(json.loads(raw["PolicyDocument"])) if raw.get("PolicyDocument") else None,
         }
 
     @classmethod
     def failure(cls, raw: Raw) -> str | None:
+        """The error of an endpoint that was rejected, expired or failed."""
         if raw["State"].lower() not in FAILED:
             return None
         return str(raw.get("LastError", {}).get("Message") or raw.get("FailureReason") or raw["State"])
 
     def desired(self) -> dict[str, Any]:
+        """Sets in order, the service by its short name, the policy in one form."""
         declared = super().desired()
         lists = {name: sorted(declared[name], key=str) for name in LISTS if name in declared}
-        return declared | lists | {"service": short_name(self.service)}
+        policy = {"policy": canonical(self.policy)} if self.policy is not None else {}
+        return declared | lists | policy | {"service": short_name(self.service)}
 
     def create(self, aws: Session) -> str:
+        """In the zones where the service is offered."""
         params: dict[str, Any] = {"VpcId": self.vpc, "ServiceName": full_name(self.service, aws.region)}
         params |= {"VpcEndpointType": self.type.capitalize(), "TagSpecifications": self.tag_specifications(aws)}
         if self.subnets is not None:
@@ -94,6 +100,7 @@ class VpcEndpoint(Tagged):
         return self.settle(aws, str(made["VpcEndpoint"]["VpcEndpointId"]))
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
+        """Add and remove what differs from what is there now, in one call."""
         super().update(aws, seen, changed)
         params = self._settings(changed)
         wanted = {name: list(getattr(self, name)) for name in LISTS if name in changed}
@@ -108,9 +115,10 @@ class VpcEndpoint(Tagged):
         if params := {key: value for key, value in params.items() if value != []}:
             call = aws.client("ec2").modify_vpc_endpoint
             aws.patiently(lambda: call(VpcEndpointId=seen.id, **params), (*FRESH, *LINGERING_NAME))
-        self.read(aws, {self.listing.id_filter: [seen.id]})
+            self.read(aws, {self.listing.id_filter: [seen.id]})
 
     def delete(self, aws: Session, id: str) -> None:
+        """Wait until it reads deleted: its network interfaces hold subnets and groups."""
         with aws.gone_is_fine():
             unsuccessful(aws.client("ec2").delete_vpc_endpoints(VpcEndpointIds=[id]), "delete_vpc_endpoints")
         self.read(aws, {self.listing.id_filter: [id]})
