@@ -42,9 +42,7 @@ def test_the_same_policy_written_otherwise_is_no_change(world: World) -> None:
 def test_a_policy_added_by_hand_is_seen_and_removed(world: World) -> None:
     role = TestRole().desired(world)
     role.create(world.aws)
-    world.client("iam").put_role_policy(
-        RoleName=role.name, PolicyName="everything", PolicyDocument='{"Version": "2012-10-17", "Statement": []}'
-    )
+    world.client("iam").put_role_policy(RoleName=role.name, PolicyName="by-hand", PolicyDocument=json.dumps(LIST))
     seen = role.describe(world.aws)
     assert seen is not None
     assert [change.field for change in role.compare(seen)] == ["policies"]
