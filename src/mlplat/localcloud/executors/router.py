@@ -25,7 +25,11 @@ class Answer:
 
 
 class Unreachable(Exception):
-    """Nobody listens on the model server's socket, or it hung up before it answered."""
+    """Nobody listens on the model server's socket: the request was not taken."""
+
+
+class HungUp(Exception):
+    """The model server took the request and ended before it answered."""
 
 
 class TimedOut(Exception):
@@ -33,7 +37,10 @@ class TimedOut(Exception):
 
 
 class Connections:
-    """Open connections to one model server; taken by one request at a time, last used first."""
+    """Open connections to one model server process; taken by one request at a time, last used first.
+
+    The process closes none of its own accord, so a connection that breaks means that it has ended.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -47,26 +54,16 @@ class Connections:
         headers: Mapping[str, str] | None = None,
         timeout: float = INVOCATION_TIMEOUT,
     ) -> Answer:
-        """One request and its answer. Raises Unreachable or TimedOut.
-
-        A connection that was kept open may have been closed meanwhile; then a fresh one is tried, once.
-        """
-        while True:
-            kept = self._take()
-            connection = kept or _UnixConnection(self._path)
+        """One request and its answer. Raises Unreachable, HungUp or TimedOut."""
+        connection = self._take() or _UnixConnection(self._path)
+        try:
             connection.settimeout(timeout)
-            try:
-                answer = connection.ask(method, path, body, headers or {})
-            except TimeoutError as error:
-                connection.close()
-                raise TimedOut(f"no answer within {timeout:g} seconds") from error
-            except (OSError, HTTPException) as error:
-                connection.close()
-                if kept is None:
-                    raise Unreachable(str(error) or type(error).__name__) from error
-            else:
-                self._idle.append(connection)
-                return answer
+            answer = connection.ask(method, path, body, headers or {})
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+        return answer
 
     def _take(self) -> _UnixConnection | None:
         try:
@@ -96,9 +93,19 @@ class _UnixConnection(HTTPConnection):
             self.sock.settimeout(seconds)
 
     def ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
-        self.request(method, path, body=body, headers=dict(headers))
-        with self.getresponse() as response:
-            return Answer(response.status, response.headers.get("Content-Type", ""), response.read())
+        try:
+            self.request(method, path, body=body, headers=dict(headers))
+        except TimeoutError as error:
+            raise TimedOut(f"the request was not taken within {self.timeout:g} seconds") from error
+        except OSError as error:
+            raise Unreachable(str(error) or type(error).__name__) from error
+        try:
+            with self.getresponse() as response:
+                return Answer(response.status, response.headers.get("Content-Type", ""), response.read())
+        except TimeoutError as error:
+            raise TimedOut(f"no answer within {self.timeout:g} seconds") from error
+        except (OSError, HTTPException) as error:
+            raise HungUp(str(error) or type(error).__name__) from error
 
 
 def as_float32(weight: float) -> float:

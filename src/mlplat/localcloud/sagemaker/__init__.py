@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from mlplat.localcloud.sagemaker.training_jobs import TrainingJobs
+from mlplat.localcloud.sagemaker.feature_groups import FeatureGroups
+from mlplat.localcloud.sagemaker.feature_store import FeatureStoreRuntime
+from mlplat.localcloud.sagemaker.models import EndpointConfigs, Models
+from mlplat.localcloud.sagemaker.registry import ModelPackageGroups, ModelPackages
+from mlplat.localcloud.sagemaker.tags import Tags
 
-FAMILIES: tuple[type, ...] = (TrainingJobs,)
+FAMILIES: tuple[type, ...] = (
+    Models,
+    EndpointConfigs,
+    FeatureGroups,
+    ModelPackageGroups,
+    ModelPackages,
+    Tags,
+    FeatureStoreRuntime,
+)
 """Classes whose public methods are operations in boto3's names: `(request: dict) -> dict`, in the wire's names.
 
 A family is made once per region with its `Cloud`. It answers for the service in its class attribute `service`
