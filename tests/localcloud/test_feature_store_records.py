@@ -95,8 +95,15 @@ def test_everything_is_there_again_after_a_restart(tmp_path: Path) -> None:
     again = Records(tmp_path / "records.sqlite")
     assert value(again, "a") == "kept"
     assert len(again.waiting(10)[GROUP]) == 1
-    again.drop(GROUP)
-    assert again.groups() == set()
+
+
+def test_the_records_of_an_earlier_group_of_the_same_name_are_forgotten(records: Records) -> None:
+    for group in ("customers@1", "customers@2", "customers-2@1"):
+        records.put([Write(group, "a", 1, [{"FeatureName": "v", "ValueAsString": group}], offline=True)], now=0)
+    records.keep_only("customers", "customers@2")
+    left = [g for g in ("customers@1", "customers@2", "customers-2@1") if records.get(g, ["a"], 0)]
+    assert left == ["customers@2", "customers-2@1"]
+    assert len(records.waiting(10)) == 3
 
 
 def test_threads_lose_no_write(records: Records) -> None:

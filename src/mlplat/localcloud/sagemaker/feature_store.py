@@ -24,6 +24,8 @@ class FeatureStoreRuntime:
     Reads feature groups from `cloud.store("feature_groups")`, in the shape of DescribeFeatureGroup's answer.
     """
 
+    service = "sagemaker-featurestore-runtime"
+
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         folder = cloud.folder / "feature-store"
@@ -122,11 +124,6 @@ class FeatureStoreRuntime:
                 self._offline.expect(schema, write)
                 return {}
 
-    def close(self) -> None:
-        """Hand what waits to the offline store and close the records."""
-        self._offline.close()
-        self.records.close()
-
     def _merged(self, schema: Schema, found: Online, request: dict[str, Any]) -> Write:
         changed = {each["FeatureName"]: each for each in request["Features"]}
         values = {each["FeatureName"]: each for each in found.values or ()} | changed
@@ -179,6 +176,7 @@ class FeatureStoreRuntime:
         schema = self._schemas.get(known)
         if schema is None:
             schema = self._schemas[known] = Schema.of(group)
+            self.records.keep_only(name, schema.key)
         return schema
 
 

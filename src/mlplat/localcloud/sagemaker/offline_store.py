@@ -39,9 +39,9 @@ class OfflineStore:
         self._armed = False
         self._flushing = Lock()
         self._expiry: int | None = None
-        if records.groups():
+        if records.waiting(1):
             self._arm(FLUSH_AFTER)
-            self._watch(records.next_expiry())
+        self._watch(records.next_expiry())
 
     def expect(self, schema: Schema, write: Write) -> None:
         """A row of this group was written: flush soon. The schema is kept, so that a deleted group's rows still go."""
@@ -57,13 +57,6 @@ class OfflineStore:
             while waiting := self._records.waiting(ROWS_A_FLUSH):
                 for key, rows in waiting.items():
                     self._store(key, rows)
-
-    def close(self) -> None:
-        """Flush a last time; what S3 doesn't take waits in the records for the next start."""
-        try:
-            self.flush()
-        except Exception:
-            log.exception("offline store: rows wait for the next start")
 
     def _arm(self, delay: float) -> None:
         self._armed = True

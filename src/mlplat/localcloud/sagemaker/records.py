@@ -168,16 +168,11 @@ class Records:
         with self._transaction() as db:
             db.executemany("DELETE FROM offline WHERE number = ?", [(row.number,) for row in rows])
 
-    def groups(self) -> set[str]:
-        """Every group that has a record or a waiting row."""
-        with self._lock:
-            return {grp for (grp,) in self._db.execute("SELECT grp FROM online UNION SELECT grp FROM offline")}
-
-    def drop(self, group: str) -> None:
-        """Forget a group: its online records, and the rows nobody can store any more."""
+    def keep_only(self, name: str, group: str) -> None:
+        """Forget the online records of earlier groups `<name>@...`; what waits for the offline store still goes."""
         with self._transaction() as db:
-            db.execute("DELETE FROM online WHERE grp = ?", (group,))
-            db.execute("DELETE FROM offline WHERE grp = ?", (group,))
+            bounds = (f"{name}@", f"{name}A", group)  # "A" follows "@"
+            db.execute("DELETE FROM online WHERE grp >= ? AND grp < ? AND grp != ?", bounds)
 
     def close(self) -> None:
         """Close the file; what waits for the offline store is there again when it is opened."""
