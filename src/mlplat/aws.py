@@ -94,8 +94,8 @@ IN_USE = (
     Quirk("DependencyViolation|InvalidGroup.InUse|InvalidIPAddress.InUse", ""),
     Quirk("AuthFailure", r"do not have permission"),
 )
-"""EC2 objects whose dependants (network interfaces of endpoints, NAT gateways) are still going away. ReleaseAddress says
-"You do not have permission to access the specified resource." then; other AuthFailures are about credentials."""
+"""EC2 objects whose dependants (network interfaces of endpoints, NAT gateways) are still going away. ReleaseAddress
+says "You do not have permission to access the specified resource."; other AuthFailures are about credentials."""
 
 
 @dataclass(frozen=True)
