@@ -7,6 +7,7 @@ from mlplat.localcloud.sagemaker.feature_store import FeatureStoreRuntime
 from mlplat.localcloud.sagemaker.models import EndpointConfigs, Models
 from mlplat.localcloud.sagemaker.registry import ModelPackageGroups, ModelPackages
 from mlplat.localcloud.sagemaker.tags import Tags
+from mlplat.localcloud.sagemaker.training_jobs import TrainingJobs
 
 FAMILIES: tuple[type, ...] = (
     Models,
@@ -16,6 +17,7 @@ FAMILIES: tuple[type, ...] = (
     ModelPackages,
     Tags,
     FeatureStoreRuntime,
+    TrainingJobs,
 )
 """Classes whose public methods are operations in boto3's names: `(request: dict) -> dict`, in the wire's names.
 
