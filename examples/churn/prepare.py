@@ -3,7 +3,7 @@
     python prepare.py                   # the parts, from data/customers.csv
     python prepare.py mlc_churn.csv     # all of it, from the data set as R's modeldata has it
 
-A customer's part follows from a hash of the id, so it never changes, whatever the order of the rows is.
+The parts follow from hashes of the customers' ids: no seed, no order of rows, the same everywhere.
 """
 
 from __future__ import annotations
@@ -22,14 +22,28 @@ PARTS = (("train", 60), ("validation", 15), ("holdout", 25))
 """Percent of the customers. Nothing is fitted or chosen by the holdout."""
 
 
-def part_of(customer_id: str) -> str:
-    """The part a customer belongs to."""
-    place = int(hashlib.sha256(customer_id.encode()).hexdigest(), 16) % 100
-    for name, percent in PARTS[:-1]:
-        if place < percent:
-            return name
-        place -= percent
-    return PARTS[-1][0]
+def parts_of(rows: list[dict[str, str]]) -> dict[str, str]:
+    """Customer -> part. Each part has the same share of those who left; a hash of the id says who goes where."""
+    found = {}
+    for label in sorted({row["churn"] for row in rows}):
+        customers = sorted((row["customer_id"] for row in rows if row["churn"] == label), key=_hash)
+        start = 0
+        for percent_so_far, name in _ends():
+            end = round(len(customers) * percent_so_far / 100)
+            found.update(dict.fromkeys(customers[start:end], name))
+            start = end
+    return found
+
+
+def _hash(customer_id: str) -> str:
+    return hashlib.sha256(customer_id.encode()).hexdigest()
+
+
+def _ends() -> Iterator[tuple[int, str]]:
+    so_far = 0
+    for name, percent in PARTS:
+        so_far += percent
+        yield so_far, name
 
 
 def rows_of(path: Path) -> Iterator[dict[str, str]]:
@@ -59,8 +73,9 @@ def main(source: str | None = None, folder: Path = DATA) -> None:
     if source is not None:
         write(customers, [as_features(row) for row in rows_of(Path(source))])
     rows = [{name: value for name, value in row.items() if name != "event_time"} for row in rows_of(customers)]
+    parts = parts_of(rows)
     for part, _ in PARTS:
-        write(folder / f"{part}.csv", [row for row in rows if part_of(row["customer_id"]) == part])
+        write(folder / f"{part}.csv", [row for row in rows if parts[row["customer_id"]] == part])
 
 
 if __name__ == "__main__":
