@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from mlplat.errors import SettingsError
 from mlplat.resources.base import Declared
+from mlplat.templates.data import ml_data_infrastructure
+from mlplat.templates.features import ml_feature_store
 from mlplat.templates.place import Place as Place
+from mlplat.templates.serving import ml_model_serving
+from mlplat.templates.training import ml_training_infrastructure
 
 if TYPE_CHECKING:
     from mlplat.settings import Settings
@@ -18,21 +21,9 @@ Template = Callable[["Settings", Place, "Mapping[str, Release]"], list[Declared]
 """A template: settings, place, the release of each endpoint (by its name in the settings) -> what exists."""
 
 
-def _in_module(module: str, function: str) -> Template:
-    def template(settings: Settings, place: Place, releases: Mapping[str, Release]) -> list[Declared]:
-        declared: list[Declared] = getattr(import_module(f"mlplat.templates.{module}"), function)(
-            settings, place, releases
-        )
-        return declared
-
-    return template
-
-
 TEMPLATES: dict[str, Template] = {
-    "ml_data_infrastructure": _in_module("data", "ml_data_infrastructure"),
-    "ml_feature_store": _in_module("features", "ml_feature_store"),
-    "ml_training_infrastructure": _in_module("training", "ml_training_infrastructure"),
-    "ml_model_serving": _in_module("serving", "ml_model_serving"),
+    template.__name__: template
+    for template in (ml_data_infrastructure, ml_feature_store, ml_training_infrastructure, ml_model_serving)
 }
 """Every template by its name, each after those that it takes refs from."""
 

@@ -11,16 +11,14 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlplat.resources import Bucket, GlueDatabase, KmsKey, LogGroup
-from mlplat.resources.base import Declared, Ref
+from mlplat.resources.base import Declared
 from mlplat.templates.network import network
+from mlplat.templates.permissions import DATA, KEY, document
 from mlplat.templates.place import Place
 
 if TYPE_CHECKING:
     from mlplat.settings import Settings
     from mlplat.templates.release import Release
-
-TEMPLATE = "ml_data_infrastructure"
-KEY = Ref(f"{TEMPLATE}.kms_key.platform", "arn")
 
 JOB_LOGS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}
 """SageMaker's log groups for jobs: one name for the whole account (developer guide, "Log groups and streams")."""
@@ -31,8 +29,8 @@ def ml_data_infrastructure(settings: Settings, place: Place, _releases: Mapping[
     return [
         Declared(KEY.address, _key(settings, place)),
         *_buckets(settings, place),
-        *network(TEMPLATE, settings, place),
-        Declared(f"{TEMPLATE}.glue_database.catalog", _catalog(place)),
+        *network(settings, place),
+        Declared(f"{DATA}.glue_database.catalog", _catalog(place)),
         *_log_groups(settings, place),
     ]
 
@@ -55,7 +53,7 @@ def _key_policy(place: Place) -> dict[str, Any]:
     no source conditions, so that any account's rules would come in. (KMS developer guide, "Default key policy";
     CloudWatch Logs user guide, "Encrypt log data"; CloudWatch user guide, "Amazon SNS and alarms".)
     """
-    return _document(
+    return document(
         {
             "Sid": "AccountDecidesByIam",
             "Effect": "Allow",
@@ -100,7 +98,7 @@ def _buckets(settings: Settings, place: Place) -> Iterator[Declared]:
             policy=_bucket_policy(place.bucket_arn(name), force_tls=settings.storage.force_tls),
             lifecycle=[_housekeeping(settings), *own],
         )
-        yield Declared(f"{TEMPLATE}.bucket.{purpose}", bucket)
+        yield Declared(f"{DATA}.bucket.{purpose}", bucket)
 
 
 def _bucket_policy(arn: str, *, force_tls: bool) -> dict[str, Any]:
@@ -126,7 +124,7 @@ def _bucket_policy(arn: str, *, force_tls: bool) -> dict[str, Any]:
         "Resource": f"{arn}/*",
         "Condition": {"StringNotEquals": {encryption: "aws:kms"}, "Null": {encryption: "false"}},
     }
-    return _document(*([plain_http] if force_tls else []), other_encryption)
+    return document(*([plain_http] if force_tls else []), other_encryption)
 
 
 def _housekeeping(settings: Settings) -> dict[str, Any]:
@@ -177,8 +175,4 @@ def _log_groups(settings: Settings, place: Place) -> Iterator[Declared]:
             kms_key=KEY,
             shared=purpose in JOB_LOGS,
         )
-        yield Declared(f"{TEMPLATE}.log_group.{purpose}", group)
-
-
-def _document(*statements: dict[str, Any]) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": list(statements)}
+        yield Declared(f"{DATA}.log_group.{purpose}", group)

@@ -25,6 +25,7 @@ from mlplat.resources import (
     VpcEndpoint,
 )
 from mlplat.resources.base import Declared, Ref
+from mlplat.templates.permissions import DATA, KEY, allow, document
 from mlplat.templates.place import Place
 
 if TYPE_CHECKING:
@@ -35,23 +36,23 @@ SUBNET_BITS = 4
 """Sixteen blocks, half of them public: more zones can be added later without moving a subnet."""
 
 
-def network(template: str, settings: Settings, place: Place) -> list[Declared]:
+def network(settings: Settings, place: Place) -> list[Declared]:
     """The VPC and everything in it."""
-    return list(_Network(template, settings, place).declared())
+    return list(_Network(settings, place).declared())
 
 
 class _Network:
     """What the functions below have in common: whose network it is, and the addresses in it."""
 
-    def __init__(self, template: str, settings: Settings, place: Place) -> None:
-        self.template, self.settings, self.place = template, settings, place
+    def __init__(self, settings: Settings, place: Place) -> None:
+        self.settings, self.place = settings, place
         self.zones = place.zones[: settings.network.zones]
         self.numbers = range(1, len(self.zones) + 1)
         self.vpc = self.ref("vpc.main")
         self.private = [self.ref(f"subnet.private_{number}") for number in self.numbers]
 
     def at(self, address: str) -> str:
-        return f"{self.template}.{address}"
+        return f"{DATA}.{address}"
 
     def ref(self, address: str, output: str = "id") -> Ref:
         return Ref(self.at(address), output)
@@ -195,7 +196,7 @@ def _flow_logs(net: _Network) -> Iterator[Declared]:
     group = LogGroup(
         name=f"/mlplat/{net.place.namespace}/vpc-flow-logs",
         retention_days=net.settings.logs.retention_days,
-        kms_key=net.ref("kms_key.platform", "arn"),
+        kms_key=KEY,
     )
     yield Declared(net.at("log_group.flow_logs"), group)
     yield Declared(net.at("role.flow_logs"), _flow_logs_role(net))
@@ -220,19 +221,15 @@ def _flow_logs_role(net: _Network) -> Role:
             "ArnLike": {"aws:SourceArn": net.place.arn("ec2", "vpc-flow-log/*")},
         },
     }
-    write = {
-        "Effect": "Allow",
-        "Action": ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
-        "Resource": [arn, Ref(arn.address, arn.output, "{}:*")],
-    }
-    look = {
-        "Effect": "Allow",
-        "Action": "logs:DescribeLogGroups",
-        "Resource": net.place.arn("logs", "log-group:*"),
-    }
+    write = allow(
+        "WriteFlowLogs",
+        ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+        [arn, Ref(arn.address, arn.output, "{}:*")],
+    )
+    look = allow("FindLogGroups", ["logs:DescribeLogGroups"], [net.place.arn("logs", "log-group:*")])
     return Role(
-        name=net.place.name("flow-logs", limit=64),
+        name=net.place.name("flow-logs", net.place.region, limit=64),
         description=f"VPC flow logs of the platform {net.place.namespace}",
-        trust={"Version": "2012-10-17", "Statement": [trust]},
-        policies={"write-flow-logs": {"Version": "2012-10-17", "Statement": [write, look]}},
+        trust=document(trust),
+        policies={"write-flow-logs": document(write, look)},
     )
