@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from mlplat.localcloud.sagemaker.endpoints import Endpoints
 from mlplat.localcloud.sagemaker.feature_groups import FeatureGroups
 from mlplat.localcloud.sagemaker.feature_store import FeatureStoreRuntime
 from mlplat.localcloud.sagemaker.models import EndpointConfigs, Models
 from mlplat.localcloud.sagemaker.registry import ModelPackageGroups, ModelPackages
+from mlplat.localcloud.sagemaker.runtime import SageMakerRuntime
 from mlplat.localcloud.sagemaker.tags import Tags
 from mlplat.localcloud.sagemaker.training_jobs import TrainingJobs
+from mlplat.localcloud.sagemaker.tuning_jobs import TuningJobs
 
 FAMILIES: tuple[type, ...] = (
     Models,
     EndpointConfigs,
+    Endpoints,
+    SageMakerRuntime,
     FeatureGroups,
     ModelPackageGroups,
     ModelPackages,
     Tags,
     FeatureStoreRuntime,
     TrainingJobs,
+    TuningJobs,
 )
 """Classes whose public methods are operations in boto3's names: `(request: dict) -> dict`, in the wire's names.
 

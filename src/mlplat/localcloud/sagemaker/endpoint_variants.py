@@ -12,6 +12,7 @@ from mlplat.localcloud.executors.hosting import Share
 from mlplat.localcloud.executors.model_data import Container
 from mlplat.localcloud.executors.router import as_float32
 from mlplat.localcloud.sagemaker.errors import invalid
+from mlplat.localcloud.sagemaker.models import absent_model
 
 STARTUP_SECONDS = 240.0
 """How long a container may take to answer its first ping, unless ContainerStartupHealthCheckTimeoutInSeconds says."""
@@ -35,7 +36,7 @@ def check(cloud: Cloud, config: Mapping[str, Any]) -> None:
             raise _not_served("inference components (a variant without a model)")
         model = cloud.store("models").get(name)
         if model is None:
-            raise invalid(f'Could not find model "{cloud.arn(f"model/{name.lower()}")}".')
+            raise absent_model(cloud, name)
         containers = [model["PrimaryContainer"]] if model.get("PrimaryContainer") else model.get("Containers", [])
         if len(containers) != 1:
             raise _not_served("inference pipelines (a model of several containers)")

@@ -235,7 +235,7 @@ class Endpoints:
         return self._cloud.store("endpoints")
 
     def _arn(self, name: str) -> str:
-        return self._cloud.arn(f"endpoint/{name.lower()}")
+        return self._cloud.arn(f"endpoint/{name.lower()}")  # the ARN of DEMO-ep ends in demo-ep
 
     def _endpoint(self, name: str) -> Endpoint:
         if name not in self._endpoints:
@@ -251,6 +251,6 @@ class Endpoints:
     def _config(self, name: str) -> dict[str, Any]:
         config = self._cloud.store("endpoint_configs").get(name)
         if config is None:
-            arn = self._cloud.arn(f"endpoint-config/{name.lower()}")
+            arn = self._cloud.arn(f"endpoint-config/{name}")
             raise invalid(f'Could not find endpoint configuration "{arn}".')
         return dict(config)
