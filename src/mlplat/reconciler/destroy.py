@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 
 from mlplat.aws import Session
-from mlplat.reconciler.state import State
+from mlplat.errors import MlplatError, UsageError
+from mlplat.reconciler import graph
+from mlplat.reconciler.entries import RELEASES_OF, State
+from mlplat.reconciler.failures import together
+from mlplat.reconciler.observe import Observer, observe
+from mlplat.reconciler.removal import Removal, leaving, ordered
 from mlplat.reconciler.steps import Plan
-
-if TYPE_CHECKING:
-    from mlplat.reconciler.plan import Observer
+from mlplat.resources.base import KINDS
 
 
 def plan_destroy(
@@ -23,5 +27,70 @@ def plan_destroy(
     parallelism: int = 16,
     watch: Observer | None = None,
 ) -> Plan:
-    """What destroy would do with the templates in `scope` (None: all of them); reads only."""
-    raise NotImplementedError
+    """What destroy would do with the templates in `scope` (None: all of them); reads only.
+
+    `reverse` takes what depends on them too; without it, that something does is a UsageError. What holds data is
+    kept, with all that it needs, unless its address matches one of the patterns `delete_data`.
+    """
+    gone = _going(session, state, scope, reverse)
+    problems: list[MlplatError] = _unmatched(session, state, gone, delete_data)
+    left = leaving(state, gone, {}, problems)
+    sight = observe(session, [each.target for each in left], parallelism=parallelism, watch=watch)
+    problems += sight.errors
+    steps = Removal(
+        session,
+        state,
+        left,
+        sight,
+        because="destroy",
+        problems=problems,
+        delete_data=delete_data,
+        parallelism=parallelism,
+    ).steps()
+    if problems:
+        raise together(problems, f"planning to destroy in namespace {session.namespace}")
+    templates = {address.split(".", 1)[0] for address in gone}
+    return Plan(
+        namespace=session.namespace,
+        steps=ordered(steps),
+        destroy=True,
+        templates=frozenset(templates | (set(scope) if scope is not None else {RELEASES_OF})),
+        lineage=state.lineage,
+        serial=state.serial,
+    )
+
+
+def _going(session: Session, state: State, scope: Collection[str] | None, reverse: bool) -> list[str]:
+    """The addresses to take down. Raises UsageError when others rest on them and `reverse` doesn't take those too."""
+    if scope is None:
+        return list(state.entries)
+    chosen = [address for address in state.entries if address.split(".", 1)[0] in scope]
+    users = graph.reached(state.users(), chosen)
+    others = sorted({address.split(".", 1)[0] for address in users} - set(scope))
+    if others and not reverse:
+        names = " ".join(f"--template {name}" for name in sorted(scope))
+        raise UsageError(
+            f"destroying {', '.join(sorted(scope))}: {', '.join(others)} in namespace {session.namespace} "
+            "rests on it; --reverse takes that down too",
+            hint=f"mlplat destroy {names} --reverse --namespace {session.namespace}",
+        )
+    return [address for address in state.entries if address in users]
+
+
+def _unmatched(session: Session, state: State, gone: Collection[str], delete_data: Sequence[str]) -> list[MlplatError]:
+    """A pattern that names nothing is a slip of the pen; in a namespace where nothing is left it is none."""
+    kinds = {address: KINDS.get(state.entries[address].kind) for address in gone}
+    holders = [address for address, kind in kinds.items() if kind is not None and kind.keeps_data]
+    found: list[MlplatError] = []
+    for pattern in delete_data if gone else ():
+        if not any(fnmatchcase(address, pattern) for address in holders):
+            near = get_close_matches(pattern, holders, n=1, cutoff=0.3)
+            found.append(
+                UsageError(
+                    f"deleting data of {pattern}: nothing of that address that could hold data is to be destroyed",
+                    hint=f"mlplat destroy --reverse --delete-data {near[0]} --namespace {session.namespace}"
+                    if near
+                    else f"mlplat status --namespace {session.namespace}",
+                )
+            )
+    return found

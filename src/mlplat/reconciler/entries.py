@@ -18,6 +18,9 @@ from mlplat.resources.base import KINDS, Resource
 FORMAT = 1
 """The version of the file's format; a file of a newer one is refused."""
 
+RELEASES_OF = "ml_model_serving"
+"""The template whose endpoints serve the releases that the state keeps."""
+
 
 @dataclass(frozen=True)
 class Deposed:
@@ -26,6 +29,14 @@ class Deposed:
     id: str | None
     fields: Mapping[str, Any]
     needs: tuple[str, ...] = ()
+
+    def address(self, owner: str) -> str:
+        """The address of the step that deletes it."""
+        return f"{owner} ({self.id or self.fields.get('name')})"
+
+    def is_same(self, id: str | None, name: str) -> bool:
+        """Whether it is the object of that id, or the one of that name when nobody knows the id."""
+        return self.id == id if self.id is not None and id is not None else self.fields.get("name") == name
 
     def to_json(self) -> dict[str, Any]:
         """As the file keeps it."""
@@ -52,6 +63,11 @@ class Entry:
     needs: tuple[str, ...] = ()
     intent: Mapping[str, Any] | None = None
     deposed: tuple[Deposed, ...] = ()
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether its creation was begun and never completed: it may exist and not show yet."""
+        return self.intent is not None and self.intent.get("verb") == "create"
 
     def to_json(self) -> dict[str, Any]:
         """As the file keeps it."""
@@ -96,12 +112,20 @@ class State:
         return {address: entry.outputs for address, entry in self.entries.items() if entry.id is not None}
 
     def users(self) -> dict[str, set[str]]:
-        """Which addresses use an address, by the dependencies of what was applied."""
+        """Address -> the addresses that use it, by the dependencies of what was applied."""
         found: dict[str, set[str]] = {}
         for address, entry in self.entries.items():
-            for need in (*entry.needs, *(n for old in entry.deposed for n in old.needs)):
+            for need in entry.needs:
                 found.setdefault(need, set()).add(address)
+            for old in entry.deposed:
+                for need in old.needs:
+                    found.setdefault(need, set()).add(old.address(address))
         return found
+
+    def endpoints_left(self) -> set[str]:
+        """The endpoints (by their name in the configuration) that are there, or may be."""
+        start = f"{RELEASES_OF}.endpoint."
+        return {address.removeprefix(start) for address in self.entries if address.startswith(start)}
 
     def dumps(self) -> bytes:
         """The file: one line an entry, and a digest of the content so that damage is never taken for truth."""

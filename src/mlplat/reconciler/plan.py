@@ -1,24 +1,32 @@
-"""Plan: what must be done so that reality becomes what is declared. Reads only."""
+"""Plan: what must be done so that reality becomes what is declared. Reads only.
+
+Everything is looked at in parallel; refs are then resolved, in the order of the graph, from the outputs of what
+is there. A ref to something that isn't there yet stays a Ref ("known after apply"). All problems are told together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Protocol
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
+from graphlib import CycleError
+from typing import Any
 
 from mlplat.aws import Session
+from mlplat.errors import MlplatError, UsageError
+from mlplat.reconciler import graph
+from mlplat.reconciler.decide import Owner, decide, owner, unresolved
 from mlplat.reconciler.destroy import plan_destroy as plan_destroy
+from mlplat.reconciler.failures import together, told
+from mlplat.reconciler.observe import Observer as Observer
+from mlplat.reconciler.observe import Sight, Target, observe
+from mlplat.reconciler.removal import Removal, leaving, ordered
 from mlplat.reconciler.state import State
 from mlplat.reconciler.steps import Action as Action
 from mlplat.reconciler.steps import Plan as Plan
 from mlplat.reconciler.steps import Step as Step
 from mlplat.resources.base import Declared
 
-
-class Observer(Protocol):
-    """Watches a plan being made."""
-
-    def observed(self, done: int, total: int) -> None:
-        """`done` of `total` objects have been looked at. Called from worker threads."""
+MAKES_UNKNOWN = frozenset({Action.CREATE, Action.REPLACE})
 
 
 def plan(
@@ -31,5 +39,155 @@ def plan(
     parallelism: int = 16,
     watch: Observer | None = None,
 ) -> Plan:
-    """What apply would do with the templates in `scope` (None: all of them); reads only."""
-    raise NotImplementedError
+    """What apply would do with the templates in `scope` (None: all of them); reads only.
+
+    Raises UsageError when a template needs one that is out of scope and not applied; ForeignObject and
+    MlplatError for what must not be done; Several when there is more than one problem.
+    """
+    return _Planner(session, state, declared, scope, adopt).plan(parallelism, watch)
+
+
+class _Planner:
+    def __init__(
+        self,
+        session: Session,
+        state: State,
+        declared: Sequence[Declared],
+        scope: Collection[str] | None,
+        adopt: Collection[str],
+    ) -> None:
+        self.session, self.state, self.adopt = session, state, frozenset(adopt)
+        self.declared = {each.address: each for each in declared}
+        self.order = _checked(declared)
+        self.scope = frozenset(scope if scope is not None else {*map(_template, self.declared), *_templates(state)})
+        self.mine = {address: self.declared[address] for address in self.order if _template(address) in self.scope}
+        self.outputs: dict[str, Mapping[str, Any]] = {}
+        self.problems: list[MlplatError] = []
+        self.gone = [a for a in state.entries if _template(a) in self.scope and a not in self.declared]
+        self.users, self.known = state.users(), state.outputs()
+
+    def plan(self, parallelism: int, watch: Observer | None) -> Plan:
+        self._check_adopt()
+        left = leaving(self.state, self.gone, self.mine, self.problems)
+        targets = [*map(self._target, [*self.mine, *self._borrowed()]), *(each.target for each in left)]
+        sight = observe(self.session, targets, parallelism=parallelism, watch=watch)
+        self.problems += sight.errors
+        self._borrow(sight)
+        steps = [step for address in self.mine if address in sight.found and (step := self._step(address, sight))]
+        removal = Removal(
+            self.session, self.state, left, sight, "it is no longer declared", self.problems, steps, adopt=self.adopt
+        )
+        steps += removal.steps()
+        if self.problems:
+            raise together(self.problems, f"planning namespace {self.session.namespace}")
+        return Plan(
+            namespace=self.session.namespace,
+            steps=ordered(steps),
+            outputs=self.outputs,
+            templates=self.scope,
+            lineage=self.state.lineage,
+            serial=self.state.serial,
+        )
+
+    def _target(self, address: str) -> Target:
+        """What to look at: with the outputs that the state remembers, so that nothing has to wait for anything."""
+        entry, resource = self.state.entries.get(address), self.declared[address].resource
+        return Target(
+            address,
+            address,
+            resource.resolved(self.known),
+            entry.id if entry else None,
+            uncertain=entry is not None and entry.is_uncertain,
+        )
+
+    def _borrowed(self) -> list[str]:
+        """Addresses out of scope that something in scope needs, and that the state knows too little of."""
+        wanted: dict[str, set[str]] = {need: set() for each in self.mine.values() for need in each.needs()}
+        for each in self.mine.values():
+            for ref in each.resource.refs():
+                wanted[ref.address].add(ref.output)
+        known = self.known
+        foreign = {address: outputs for address, outputs in wanted.items() if address not in self.mine}
+        self.outputs |= {a: known[a] for a, outputs in foreign.items() if a in known and outputs <= known[a].keys()}
+        return sorted(foreign.keys() - self.outputs.keys())
+
+    def _borrow(self, sight: Sight) -> None:
+        """Take the outputs of what is out of scope, or say which template comes first."""
+        missing: dict[str, str] = {}
+        for address in sorted(sight.found.keys() & self.declared.keys() - self.mine.keys()):
+            seen = sight.found[address]
+            if seen is not None and owner(self.session.at(address), seen, None) is Owner.OURS:
+                self.outputs[address] = seen.outputs
+            else:
+                missing.setdefault(_template(address), address)
+        for template, address in missing.items():
+            users = sorted({a.split(".", 1)[0] for a, each in self.mine.items() if address in each.needs()})
+            self.problems.append(
+                UsageError(
+                    f"planning {', '.join(users)}: it needs {address}, and {template} is not applied in namespace "
+                    f"{self.session.namespace}; apply that first, or add --with-dependencies",
+                    hint=f"mlplat apply --template {template} --namespace {self.session.namespace}",
+                )
+            )
+
+    def _step(self, address: str, sight: Sight) -> Step | None:
+        declared, seen, entry = self.mine[address], sight.found[address], self.state.entries.get(address)
+        aws, resource = self.session.at(address), declared.resource.resolved(self.outputs)
+        try:
+            for ref in unresolved(declared.resource, self.outputs):
+                raise MlplatError(f"planning {address}: it refers to {ref}, which has no output {ref.output!r}")
+            action, changes, reason = decide(aws, resource, seen, entry, adopting=address in self.adopt)
+        except Exception as error:
+            self.problems.append(told(error, "planning", resource))
+            return None
+        if seen is not None and action not in MAKES_UNKNOWN:
+            self.outputs[address] = seen.outputs
+        return Step(
+            address=address,
+            action=action,
+            kind=resource.kind,
+            name=resource.name,
+            id=seen.id if seen else None,
+            resource=declared.resource,
+            seen=seen,
+            changes=tuple(changes),
+            needs=declared.needs(),
+            reason=reason,
+            users=frozenset(self.users.get(address, ())),
+            used=frozenset(entry.needs if entry else ()),
+        )
+
+    def _check_adopt(self) -> None:
+        for address in sorted(self.adopt - self.mine.keys() - set(self.gone)):
+            near = get_close_matches(address, self.mine, n=1, cutoff=0.3)
+            self.problems.append(
+                UsageError(
+                    f"adopting {address}: nothing of that address is declared in {', '.join(sorted(self.scope))}",
+                    hint=f"mlplat apply --adopt {near[0]} --namespace {self.session.namespace}" if near else None,
+                )
+            )
+
+
+def _checked(declared: Sequence[Declared]) -> list[str]:
+    """The addresses in the order of their needs. Raises MlplatError for a graph that can't be."""
+    places: dict[str, Declared] = {}
+    for each in declared:
+        if each.address in places:
+            raise MlplatError(f"planning {each.address}: it is declared twice")
+        places[each.address] = each
+    needs = {address: each.needs() for address, each in places.items()}
+    for address, needed in needs.items():
+        for need in sorted(needed - places.keys()):
+            raise MlplatError(f"planning {address}: it needs {need}, which no template declares")
+    try:
+        return graph.order(needs)
+    except CycleError as error:
+        raise MlplatError(f"planning: these need each other: {' -> '.join(reversed(error.args[1]))}") from error
+
+
+def _template(address: str) -> str:
+    return address.split(".", 1)[0]
+
+
+def _templates(state: State) -> set[str]:
+    return {_template(address) for address in state.entries}

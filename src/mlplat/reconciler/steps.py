@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from mlplat.reconciler.entries import RELEASES_OF
 from mlplat.resources.base import Change, Observed, Ref, Resource
 
 UNKNOWN = "(known after apply)"
@@ -120,6 +121,11 @@ class Plan:
     def is_empty(self) -> bool:
         """Whether reality already is what is wanted."""
         return not self.pending
+
+    @property
+    def covers_releases(self) -> bool:
+        """Whether the template that serves releases is in scope."""
+        return RELEASES_OF in self.templates
 
     @property
     def counts(self) -> dict[Action, int]:

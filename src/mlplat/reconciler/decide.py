@@ -1,0 +1,143 @@
+"""What one object needs: whose it is, what differs, and the action that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum, auto
+from typing import Any
+
+from mlplat.aws import Session
+from mlplat.errors import ForeignObject, MlplatError
+from mlplat.reconciler.entries import Entry
+from mlplat.reconciler.steps import Action
+from mlplat.resources.base import Change, Observed, Ref, Resource
+
+
+class Owner(Enum):
+    """Whose an object is, by its tags and by what the state remembers."""
+
+    OURS = auto()
+    LOST_TAGS = auto()
+    """The state knows this very object as ours, but somebody took the tags away."""
+    NOBODY = auto()
+    """No tags of anybody."""
+    OTHER = auto()
+
+
+def owner(aws: Session, seen: Observed, entry: Entry | None) -> Owner:
+    """Whose `seen` is. A kind without tags is known by its name alone. Tags of another namespace always win."""
+    if seen.tags is None:
+        return Owner.OURS
+    namespace, address = seen.tags.get("mlplat:namespace"), seen.tags.get("mlplat:address")
+    if (namespace, address) == (aws.namespace, aws.address):
+        return Owner.OURS
+    lost = namespace is None or (namespace == aws.namespace and address is None)
+    if lost and entry is not None and entry.id == seen.id:
+        return Owner.LOST_TAGS
+    return Owner.OTHER if any(not key.startswith("aws:") for key in seen.tags) else Owner.NOBODY
+
+
+def foreign(aws: Session, resource: Resource, seen: Observed, doing: str = "planning") -> ForeignObject:
+    """The refusal to touch what isn't ours, and the way to take it over."""
+    tags = seen.tags or {}
+    whose = "it carries no tags of mlplat"
+    if "mlplat:namespace" in tags:
+        whose = f"it belongs to {tags.get('mlplat:address')} of namespace {tags['mlplat:namespace']}"
+    return ForeignObject(
+        f"{doing} {resource.kind} {resource.name}: {seen.id} exists already, but {whose}; it is left alone",
+        hint=f"mlplat apply --adopt {aws.address} --namespace {aws.namespace}",
+    )
+
+
+def differences(aws: Session, resource: Resource, seen: Observed) -> list[Change]:
+    """What has to change so that the object is as declared and tagged as ours."""
+    changes = list(resource.compare(seen))
+    if seen.tags is not None and not aws.tags.items() <= seen.tags.items():
+        changes.append(Change("tags", {key: seen.tags[key] for key in aws.tags if key in seen.tags}, dict(aws.tags)))
+    return changes
+
+
+def must_replace(resource: Resource, seen: Observed, changes: Sequence[Change]) -> bool:
+    """Whether only a new object can be as declared. For a kind that keeps data an unknown value is no reason yet."""
+    fixed = [change for change in changes if change.field in resource.immutable]
+    if resource.keeps_data:
+        fixed = [change for change in fixed if not unknown(change.new)]
+    return bool(fixed) or seen.failed is not None
+
+
+def decide(
+    aws: Session, resource: Resource, seen: Observed | None, entry: Entry | None, *, adopting: bool
+) -> tuple[Action, list[Change], str]:
+    """The action for a declared resource (refs resolved as far as known), what changes, and why in words.
+
+    Raises ForeignObject for what isn't ours, MlplatError for a change that would lose data.
+    """
+    if seen is None:
+        known = entry.id if entry else None
+        return Action.CREATE, [], f"{known} is gone" if known else "it isn't there yet"
+    changes = differences(aws, resource, seen)
+    whose = owner(aws, seen, entry)
+    if whose in (Owner.OTHER, Owner.NOBODY):
+        taken = resource.adopts_untagged and whose is Owner.NOBODY
+        if not (adopting or taken):
+            raise foreign(aws, resource, seen)
+        return Action.ADOPT, _adoptable(resource, seen, changes), "it carries no tags" if taken else "named by --adopt"
+    if must_replace(resource, seen, changes):
+        _check_lossless(aws, resource, seen, changes)
+        return Action.REPLACE, changes, _why_replace(resource, seen, changes)
+    if changes:
+        return Action.UPDATE, changes, f"{', '.join(change.field for change in changes)} differ" + _s(changes)
+    return Action.KEEP, [], "it is as declared"
+
+
+def unknown(value: Any) -> bool:
+    """Whether a Ref is left in it."""
+    if isinstance(value, Ref):
+        return True
+    if isinstance(value, Mapping):
+        return any(map(unknown, value.values()))
+    return isinstance(value, list | tuple) and any(map(unknown, value))
+
+
+def unresolved(resource: Resource, outputs: Mapping[str, Mapping[str, Any]]) -> Iterator[Ref]:
+    """Refs to something that exists but has no such output: a mistake in a template or a kind."""
+    for ref in resource.refs():
+        if ref.address in outputs and ref.output not in outputs[ref.address]:
+            yield ref
+
+
+def _adoptable(resource: Resource, seen: Observed, changes: Sequence[Change]) -> list[Change]:
+    if must_replace(resource, seen, changes):
+        raise MlplatError(
+            f"adopting {resource.kind} {resource.name}: {_why_replace(resource, seen, changes)}, and what isn't ours "
+            "is never replaced; make the configuration agree with it, or rename one of them",
+        )
+    return list(changes)
+
+
+def _check_lossless(aws: Session, resource: Resource, seen: Observed, changes: Sequence[Change]) -> None:
+    """A replace must not lose data. A failed object can be replaced when there is nothing in it."""
+    if not resource.keeps_data:
+        return
+    why = _why_replace(resource, seen, changes)
+    if seen.failed is not None:
+        if (lost := resource.data(aws, seen.id)) is None:
+            return
+        why = f"{why}; it holds {lost}"
+    template = aws.address.split(".", 1)[0]
+    raise MlplatError(
+        f"replacing {resource.kind} {resource.name}: {why}, and it may hold data, so it is not replaced. Declare the "
+        f"new one under another name beside it, or delete it with its data first",
+        hint=f"mlplat destroy --template {template} --reverse --delete-data {aws.address} --namespace {aws.namespace}",
+    )
+
+
+def _why_replace(resource: Resource, seen: Observed, changes: Sequence[Change]) -> str:
+    if seen.failed is not None:
+        return f"it failed ({seen.failed})"
+    fixed = [change.field for change in changes if change.field in resource.immutable]
+    return f"{', '.join(fixed)} can't be changed in place"
+
+
+def _s(changes: Sequence[Change]) -> str:
+    return "s" if len(changes) == 1 else ""

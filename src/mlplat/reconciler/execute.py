@@ -1,0 +1,227 @@
+"""One task of an apply: intent on disk, the call, the read-back, the result on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from mlplat.aws import Session
+from mlplat.errors import MlplatError
+from mlplat.reconciler import verbs
+from mlplat.reconciler.decide import Owner, differences, foreign, must_replace, owner
+from mlplat.reconciler.entries import Deposed, Entry, remembered
+from mlplat.reconciler.observe import look, look_patiently
+from mlplat.reconciler.schedule import Part, Task
+from mlplat.reconciler.state import Ledger
+from mlplat.reconciler.steps import Action, Plan, Step, shown
+from mlplat.resources.base import Change, Observed, Resource, plain
+
+ENTERED = frozenset({Action.KEEP, Action.UPDATE, Action.REPLACE})
+"""Actions on objects that are ours: they are entered in the state even if nothing else happens to them."""
+
+
+class Executor:
+    """Carries out tasks, from many threads, each address in one at a time."""
+
+    def __init__(self, plan: Plan, session: Session, ledger: Ledger, early: frozenset[str]) -> None:
+        self.plan, self.session, self.ledger, self.early = plan, session, ledger, early
+        self.outputs: dict[str, Mapping[str, Any]] = dict(plan.outputs)
+        self.replaced: set[str] = set()
+        """Addresses whose old object is gone, or has been succeeded."""
+
+    def enter(self, step: Step) -> None:
+        """Remember what was found to be ours and isn't known, or is known wrongly."""
+        if step.action not in ENTERED or step.resource is None or step.seen is None:
+            return
+        resource, entry = step.resource.resolved(self.outputs), self.ledger.entry(step.owner)
+        as_declared = step.action is Action.KEEP and not any(True for _ in resource.refs())
+        if as_declared:
+            self._finish(step, resource, step.seen)
+        elif entry is None or entry.id != step.seen.id:
+            self._finish(step, _as_seen(step, resource, step.seen), step.seen)
+
+    def is_settled(self, step: Step, aws: Session) -> bool:
+        """Whether a step that was to change nothing has nothing to do now that all it needs has ended."""
+        if all(self.outputs.get(need) == self.plan.outputs.get(need) for need in step.needs):
+            return True
+        resource, seen = self._resolved(step), _there(step)
+        if differences(aws, resource, seen):
+            return False
+        self._finish(step, resource, seen)
+        return True
+
+    def do(self, task: Task, step: Step, aws: Session) -> None:
+        """Do the task; `aws` is bound to the step."""
+        if task.part is Part.MAKE:
+            self._make(step, self._resolved(step), aws)
+        elif step.action is Action.DELETE:
+            self._delete(step, aws)
+        elif step.creates_first:
+            self._delete_replaced(step, aws)
+        else:
+            self._make_way(step, aws)
+
+    def _make(self, step: Step, resource: Resource, aws: Session) -> None:
+        if step.action is Action.CREATE or step.address in self.replaced:
+            return self._create(step, resource, aws)
+        seen = _there(step)
+        changes = differences(aws, resource, seen)
+        if step.action is not Action.ADOPT and owner(aws, seen, self.ledger.entry(step.owner)) is Owner.OTHER:
+            raise foreign(aws, resource, seen)
+        if must_replace(resource, seen, changes):
+            return self._succeed(step, resource, aws, changes)
+        if changes:
+            self._begin(step, resource, "update")
+            seen = verbs.update(aws, resource, seen, changes)
+        return self._finish(step, resource, seen)
+
+    def _create(self, step: Step, resource: Resource, aws: Session) -> None:
+        """What the state knows something of may be there in spite of the plan: look first."""
+        entry, seen = self.ledger.entry(step.owner), None
+        if entry is not None and step.address not in self.replaced:
+            seen = look(aws, resource, entry.id)
+        self._begin(step, resource, "create")
+        self._finish(step, resource, verbs.complete(aws, resource, seen) if seen else verbs.create(aws, resource))
+
+    def _succeed(self, step: Step, resource: Resource, aws: Session, changes: list[Change]) -> None:
+        """Make the successor beside the old object; the old one stays until everything has moved."""
+        if not step.creates_first:
+            raise _surprise(resource, changes)
+        found = look_patiently(aws, resource) if self._was_begun(step, resource) else look(aws, resource)
+        found = None if found is not None and found.id == _there(step).id else found
+        if found is None:
+            self._begin(step, resource, "replace")
+        made = verbs.complete(aws, resource, found) if found else verbs.create(aws, resource)
+        self.replaced.add(step.address)
+        self._finish(step, resource, made)
+
+    def _make_way(self, step: Step, aws: Session) -> None:
+        """Delete what is to be replaced, unless it turns out that it need not be."""
+        seen = _there(step)
+        if step.address not in self.early:
+            resource = self._resolved(step)
+            if not must_replace(resource, seen, differences(aws, resource, seen)):
+                return
+        self._change(step, lambda entry: replace(entry, intent={"verb": "replace"}))
+        verbs.delete(aws, self._old(step), seen.id)
+        self._change(step, _without_object)
+        self.replaced.add(step.address)
+
+    def _delete(self, step: Step, aws: Session) -> None:
+        if step.seen is not None and step.resource is not None:
+            if not step.deposed:
+                self._change(step, lambda entry: replace(entry, intent={"verb": "delete"}))
+            verbs.delete(aws, step.resource, step.seen.id, empties=step.empties)
+        if step.deposed:
+            self._forget_deposed(step, step.id, step.name)
+        else:
+            self._change(step, _without_object)
+
+    def _delete_replaced(self, step: Step, aws: Session) -> None:
+        if step.address not in self.replaced:
+            return
+        seen = _there(step)
+        entry = self.ledger.entry(step.owner)
+        old = next((each for each in entry.deposed if each.id == seen.id), None) if entry else None
+        if old is not None:
+            verbs.delete(aws, remembered(step.owner, step.kind, old.fields), seen.id)
+            self._forget_deposed(step, seen.id, str(old.fields.get("name")))
+
+    def _resolved(self, step: Step) -> Resource:
+        """The declared resource with every value known. Raises MlplatError for a ref that stays open."""
+        if step.resource is None:
+            raise MlplatError(f"applying {step.address}: nothing is declared")
+        resource = step.resource.resolved(self.outputs)
+        for ref in resource.refs():
+            raise MlplatError(f"applying {step.address}: it refers to {ref}, which has no output {ref.output!r}")
+        return resource
+
+    def _old(self, step: Step) -> Resource:
+        """The object that is there, as it was last applied."""
+        entry = self.ledger.entry(step.owner)
+        if entry is None:
+            return self._resolved(step)
+        return remembered(step.owner, step.kind, entry.fields)
+
+    def _was_begun(self, step: Step, resource: Resource) -> bool:
+        entry = self.ledger.entry(step.owner)
+        return entry is not None and any(old.is_same(None, resource.name) for old in entry.deposed)
+
+    def _begin(self, step: Step, resource: Resource, verb: str) -> None:
+        """The intent. A new object's fields stand in it, so that whatever happens it is found and can be deleted."""
+        fields = plain(resource.to_json())
+
+        def begun(entry: Entry | None) -> Entry:
+            entry = entry or Entry(step.kind, step.seen.id if step.seen else None)
+            if verb == "replace":
+                kept = tuple(old for old in entry.deposed if not old.is_same(None, resource.name))
+                coming = Deposed(None, fields, tuple(sorted(step.needs)))
+                return replace(entry, intent={"verb": verb}, deposed=(*kept, coming))
+            needs = tuple(sorted({*entry.needs, *step.needs}))
+            if verb == "create":
+                return replace(entry, id=None, fields=fields, outputs={}, needs=needs, intent={"verb": verb})
+            id = _there(step).id
+            return replace(entry, id=id, fields=entry.fields or fields, needs=needs, intent={"verb": verb})
+
+        self.ledger.change(step.owner, begun)
+
+    def _finish(self, step: Step, resource: Resource, seen: Observed) -> None:
+        """The result. What was there before under another id is deposed when this step replaced it."""
+        self.outputs[step.owner] = seen.outputs
+
+        def finished(entry: Entry | None) -> Entry:
+            deposed = tuple(old for old in (entry.deposed if entry else ()) if not old.is_same(seen.id, resource.name))
+            if entry is not None and step.address in self.replaced and step.creates_first:
+                deposed = (*deposed, Deposed(_there(step).id, entry.fields, entry.needs))
+            return Entry(
+                kind=step.kind,
+                id=seen.id,
+                fields=plain(resource.to_json()),
+                outputs=plain(seen.outputs),
+                needs=tuple(sorted(step.needs)),
+                deposed=deposed,
+            )
+
+        if finished(self.ledger.entry(step.owner)) != self.ledger.entry(step.owner):
+            self.ledger.change(step.owner, finished)
+
+    def _forget_deposed(self, step: Step, id: str | None, name: str) -> None:
+        def forgotten(entry: Entry) -> Entry | None:
+            left = tuple(old for old in entry.deposed if not old.is_same(id, name))
+            return replace(entry, deposed=left) if left or entry.id or entry.intent else None
+
+        self._change(step, forgotten)
+
+    def _change(self, step: Step, change: Callable[[Entry], Entry | None]) -> None:
+        """Change an entry that is there; one that isn't has nothing to change."""
+        self.ledger.change(step.owner, lambda entry: change(entry) if entry is not None else None)
+
+
+def _without_object(entry: Entry) -> Entry | None:
+    if not entry.deposed:
+        return None
+    return replace(entry, id=None, outputs={}, needs=(), intent=None)
+
+
+def _there(step: Step) -> Observed:
+    if step.seen is None:
+        raise MlplatError(f"applying {step.address}: there is nothing to {step.action.value}")
+    return step.seen
+
+
+def _as_seen(step: Step, resource: Resource, seen: Observed) -> Resource:
+    """What is there, as far as AWS reports it: enough to delete it by."""
+    values = {name: shown(seen.fields.get(name, value)) for name, value in resource.to_json().items()}
+    name = seen.fields.get("name", seen.id if step.creates_first else resource.name)
+    return replace(resource, **{**values, "name": name})
+
+
+def _surprise(resource: Resource, changes: list[Change]) -> MlplatError:
+    fixed = ", ".join(change.field for change in changes if change.field in resource.immutable)
+    keeps = " and it may hold data, so it is not replaced" if resource.keeps_data else ""
+    return MlplatError(
+        f"updating {resource.kind} {resource.name}: now that all values are known, {fixed} would have to change, which "
+        f"can't be done in place{keeps}",
+        hint="mlplat plan",
+    )

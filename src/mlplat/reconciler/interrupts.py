@@ -1,0 +1,41 @@
+"""Ctrl-C while work is in flight: the first lets it finish, the second gives up waits, the third ends at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any, Self
+
+
+class Interrupts:
+    """Within the block, SIGINT and SIGTERM stop the run in order. Other threads than the main one can't listen.
+
+    SIGTERM gives up waits at once: whoever sends it doesn't wait long. What is given up is joined by the next run.
+    """
+
+    def __init__(self, cancelled: threading.Event) -> None:
+        self.cancelled, self.count = cancelled, 0
+        self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing new may start."""
+        return self.count > 0 or self.cancelled.is_set()
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for which in (signal.SIGINT, signal.SIGTERM):
+                self._before[which] = signal.signal(which, self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for which, handler in self._before.items():
+            signal.signal(which, handler)
+
+    def _hear(self, which: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        if which == signal.SIGTERM or self.count > 1:
+            self.cancelled.set()
+        if self.count > 2:
+            raise KeyboardInterrupt

@@ -1,0 +1,140 @@
+"""Looking at reality: many objects in parallel, with few calls for kinds that can list theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from mlplat.aws import Session
+from mlplat.errors import ApiError, CredentialsError, Interrupted, MlplatError
+from mlplat.reconciler import graph
+from mlplat.reconciler.failures import told
+from mlplat.resources.base import Observed, Resource
+
+LOOKS = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between looks for an object that may have been made a moment ago: EC2, IAM and S3 show it late."""
+
+
+class Observer(Protocol):
+    """Watches a plan being made."""
+
+    def observed(self, done: int, total: int) -> None:
+        """`done` of `total` objects have been looked at. Called from worker threads."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An object to look at: `owner` is the address whose tags it carries."""
+
+    address: str
+    owner: str
+    resource: Resource
+    id: str | None = None
+    uncertain: bool = False
+    """A call for it was begun and never completed: it may exist and not show yet."""
+
+
+@dataclass
+class Sight:
+    """What was seen, by address (None: not there), and what couldn't be looked at."""
+
+    found: dict[str, Observed | None] = field(default_factory=dict)
+    errors: list[MlplatError] = field(default_factory=list)
+
+
+def look(aws: Session, resource: Resource, id: str | None = None) -> Observed | None:
+    """The object `id`; when it is gone, or never had one, whatever goes by the name or tags of the resource."""
+    seen = resource.describe(aws, id)
+    if seen is None and id is not None:
+        seen = resource.describe(aws, None)
+    return seen
+
+
+def look_patiently(aws: Session, resource: Resource, id: str | None = None) -> Observed | None:
+    """The same for an object that may have been made a moment ago: "not there" is believed at the fifth time."""
+    for pause in LOOKS:
+        seen = look(aws, resource, id)
+        if seen is not None:
+            return seen
+        aws.report("looking whether it is there")
+        aws.pause(pause)
+    return look(aws, resource, id)
+
+
+class _Task(NamedTuple):
+    """One target by its address, or all of one kind."""
+
+    address: str
+    kind: type[Resource] | None = None
+
+
+def observe(
+    session: Session, targets: Sequence[Target], *, parallelism: int = 16, watch: Observer | None = None
+) -> Sight:
+    """Look at every target. Raises CredentialsError at once; other errors are collected."""
+    return _Looking(session, targets, watch).run(parallelism)
+
+
+class _Looking:
+    def __init__(self, session: Session, targets: Sequence[Target], watch: Observer | None) -> None:
+        self.session, self.watch, self.sight = session, watch, Sight()
+        self.refused: CredentialsError | None = None
+        self.targets = {target.address: target for target in targets}
+        self.kinds: dict[type[Resource], dict[str, str | None]] = {}
+        for target in targets:
+            if _listable(target):
+                self.kinds.setdefault(type(target.resource), {})[target.address] = target.id
+
+    def run(self, parallelism: int) -> Sight:
+        tasks: dict[_Task, set[_Task]] = {_Task("", kind): set() for kind in self.kinds}
+        for target in self.targets.values():
+            tasks[_Task(target.address)] = {_Task("", type(target.resource))} if _listable(target) else set()
+        ended = graph.run(tasks, self._work, parallelism=parallelism, stopped=self._is_stopped)
+        if self.refused is not None:
+            raise self.refused
+        if self.session.cancelled.is_set():
+            raise Interrupted("stopped while reading what is there; nothing was changed")
+        for task, error in ended.failed.items():
+            self.sight.errors.append(self._told(task, error))
+        return self.sight
+
+    def _is_stopped(self) -> bool:
+        return self.refused is not None or self.session.cancelled.is_set()
+
+    def _work(self, task: _Task) -> None:
+        try:
+            self._look(task)
+        except CredentialsError as error:
+            self.refused = error
+            raise
+
+    def _look(self, task: _Task) -> None:
+        if task.kind is not None:
+            self._list(task.kind)
+            return
+        target = self.targets[task.address]
+        if task.address not in self.sight.found:
+            how = look_patiently if target.uncertain else look
+            self.sight.found[task.address] = how(self.session.at(target.owner), target.resource, target.id)
+        if self.watch is not None:
+            self.watch.observed(len(self.sight.found), len(self.targets))
+
+    def _told(self, task: _Task, error: Exception) -> MlplatError:
+        if task.kind is None:
+            return told(error, "reading", self.targets[task.address].resource)
+        return told(error, "listing", self.targets[next(iter(self.kinds[task.kind]))].resource)
+
+    def _list(self, kind: type[Resource]) -> None:
+        """What can't be listed (a permission that only the list needs) is looked at one by one."""
+        ids = self.kinds[kind]
+        try:
+            listed: Mapping[str, Observed | None] = kind.prefetch(self.session, ids) or {}
+        except ApiError:
+            return
+        self.sight.found.update({address: seen for address, seen in listed.items() if address in ids})
+
+
+def _listable(target: Target) -> bool:
+    own = type(target.resource).prefetch.__func__ is not Resource.prefetch.__func__  # type: ignore[attr-defined]
+    return own and not target.uncertain and target.address == target.owner
