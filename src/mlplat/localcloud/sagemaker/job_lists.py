@@ -39,14 +39,14 @@ def _wanted(job: Mapping[str, Any], request: Mapping[str, Any], members: Members
     if str(request.get("NameContains", "")).lower() not in job[members.name].lower():
         return False
     return all(
-        _compare(job[time], request.get(f"{time}{side}"), after=side == "After")
+        _compare(job.get(time), request.get(f"{time}{side}"), after=side == "After")
         for time in ("CreationTime", "LastModifiedTime")
         for side in ("After", "Before")
     )
 
 
-def _compare(time: datetime, bound: Any, *, after: bool) -> bool:
-    if bound is None:
+def _compare(time: datetime | None, bound: Any, *, after: bool) -> bool:
+    if bound is None or time is None:
         return True
     limit = bound if isinstance(bound, datetime) else datetime.fromtimestamp(float(bound), UTC)
     return time > limit if after else time < limit
