@@ -30,7 +30,7 @@ _PLAIN: Mapping[str, str] = {
     "model_attributes_type": "must be a table",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
-    "union_tag_not_found": 'needs a type: "continuous", "integer" or "categorical"',
+    "union_tag_not_found": 'missing; "continuous", "integer" or "categorical"',
 }
 
 _LIMITS: Mapping[str, str] = {"string_too_long": "characters", "too_long": "entries"}
@@ -62,6 +62,8 @@ def _problems(key: KeyPath, error: Mapping[str, Any], layers: Layer) -> Iterator
             full = (*key, *refusal.key)
             yield _problem(full, refusal.reason, refusal.nearest, layers, _element(error, full, layers))
         return
+    if error["type"].startswith("union_tag"):
+        key = (*key, "type")
     reason, guess = _reason(key, error)
     yield _problem(key, reason, guess, layers, _element(error, key, layers))
 
@@ -87,9 +89,7 @@ def _reason(key: KeyPath, error: Mapping[str, Any]) -> tuple[str, str | None]:
     if kind in _LIMITS:
         return f"must have at most {context['max_length']} {_LIMITS[kind]}", None
     if kind in ("literal_error", "union_tag_invalid"):
-        return _choice(context.get("expected") or context["expected_tags"], str(error["input"]))
-    if kind == "string_pattern_mismatch":
-        return f"must look like {context['pattern']}", None
+        return _choice(context.get("expected") or context["expected_tags"], str(context.get("tag", error["input"])))
     return _PLAIN.get(kind, error["msg"]), None
 
 
@@ -108,5 +108,6 @@ def _range(key: KeyPath, context: Mapping[str, Any]) -> str:
 
 def _choice(expected: str, value: str) -> tuple[str, str | None]:
     options = re.findall(r"'([^']*)'", expected)
-    listed = " or ".join(f'"{each}"' for each in options)
+    quoted = [f'"{each}"' for each in options]
+    listed = " or ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1])))
     return f"must be {listed}", nearest(value, options)

@@ -39,11 +39,10 @@ class Layer:
         return Layer(_merged((), below.values, self.values), {**below.origins, **self.origins})
 
     def origin(self, key: KeyPath) -> Origin:
-        """Where a key was written; for one that was not, where its table was."""
-        for end in range(len(key), 0, -1):
-            if found := self.origins.get(key[:end]):
-                return found
-        return Origin("default")
+        """Where a key was written; for one that was not, where something in it was, or else its table."""
+        inside = (origin for each, origin in self.origins.items() if each[: len(key)] == key)
+        around = (self.origins[key[:end]] for end in range(len(key) - 1, 0, -1) if key[:end] in self.origins)
+        return self.origins.get(key) or next(inside, None) or next(around, Origin("default"))
 
     def at(self, key: KeyPath) -> Any:
         """The value of a key, `...` without one."""
@@ -85,7 +84,11 @@ def _malformed(path: Path, text: str, error: tomllib.TOMLDecodeError) -> Setting
     if found:
         reason, line, column = found[1], int(found[2]), int(found[3])
     else:
-        reason, line, column = str(error).removesuffix(" (at end of document)"), text.count("\n") + 1, 1
+        reason, line, column = (
+            str(error).replace("(at end of document)", "at the end of the file"),
+            text.count("\n") + 1,
+            1,
+        )
     lines = text.splitlines()
     shown = f": {lines[line - 1].strip()}" if 0 < line <= len(lines) and lines[line - 1].strip() else ""
     message = f"reading {shown_path(path)}:{line}:{column}: not valid TOML: {reason}{shown}"

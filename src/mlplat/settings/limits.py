@@ -88,8 +88,7 @@ def _serving_type(value: str) -> str:
 def _retention(value: int) -> int:
     if value not in RETENTION_DAYS:
         allowed = ", ".join(str(days) for days in RETENTION_DAYS)
-        closest = min(RETENTION_DAYS, key=lambda days: abs(days - value))
-        raise refuse(Refusal(f"CloudWatch Logs keeps for {allowed} days", nearest=str(closest)))
+        raise refuse(Refusal(f"CloudWatch Logs keeps for {allowed} days"))
     return value
 
 

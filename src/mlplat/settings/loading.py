@@ -85,7 +85,11 @@ def _directory(config: Path | None, environ: Mapping[str, str]) -> Path:
         who = "--config" if config else "MLPLAT_CONFIG"
         reason = f"it has no {DEFAULTS}" if folder.is_dir() else "there is no such folder"
         near = folder / "config"
-        hint = f"--config {shown_path(near)}" if (near / DEFAULTS).is_file() else "mlplat init my-platform"
+        hint = (
+            f"mlplat config show --config {shown_path(near)}"
+            if (near / DEFAULTS).is_file()
+            else "mlplat init my-platform"
+        )
         raise SettingsError(f"looking for the configuration in {shown_path(folder)} ({who}): {reason}", hint=hint)
     return folder
 
@@ -120,7 +124,7 @@ def _checked(layers: Layer, folder: Path, problems: list[Problem]) -> Settings:
     try:
         settings = Settings.model_validate(layers.values)
     except ValidationError as error:
-        raise _error([*problems, *explain(error, layers)]) from None
+        raise _error(sorted([*problems, *explain(error, layers)], key=lambda problem: problem.place)) from None
     if problems:
         raise _error(problems)
     settings.came_from(layers.origins, folder)

@@ -20,7 +20,7 @@ from mlplat.settings.limits import (
     ServingInstanceType,
     TrainingInstanceType,
 )
-from mlplat.settings.problems import KeyPath, Origin, Refusal, dotted, nearest, refuse
+from mlplat.settings.problems import KeyPath, Origin, Refusal, dotted, matching, nearest, refuse
 from mlplat.settings.section import Section
 from mlplat.settings.workloads import Endpoint, FeatureGroup, Workload
 
@@ -38,7 +38,8 @@ def _cidr(value: str) -> str:
     return value
 
 
-EndpointService = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$")]
+_SERVICE = "an AWS service as its endpoint is named: sagemaker.api, logs, ecr.dkr"
+EndpointService = Annotated[str, matching(r"[a-z0-9]+([.-][a-z0-9]+)*", _SERVICE)]
 
 
 class Approval(Section):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 KeyPath = tuple[str, ...]
@@ -45,6 +46,11 @@ class Problem:
     value: Any = ...
     nearest: str | None = None
 
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """For sorting: files first, in the order of their lines."""
+        return "" if self.origin.kind == "file" else self.origin.kind, self.origin.name, self.origin.line or 0
+
     def __str__(self) -> str:
         shown = "" if self.value is ... else f" = {shown_value(self.key, self.value)}"
         where = f"{dotted(self.key)}{shown}: " if self.key else ""
@@ -68,10 +74,32 @@ def refuse(*refusals: Refusal) -> PydanticCustomError:
 
 def nearest(value: str, options: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """The option that somebody who typed `value` probably meant; case and `-` for `_` are forgiven first."""
-    known = list(options)
-    folded = {each.casefold().replace("-", "_"): each for each in reversed(known)}
-    found = difflib.get_close_matches(value.casefold().replace("-", "_"), folded, 1, cutoff)
-    return folded[found[0]] if found else None
+    typed = _folded(value)
+    scored = [(_likeness(typed, _folded(each)), each) for each in options]
+    best = max(scored, key=lambda pair: pair[0], default=((0.0, False), ""))
+    return best[1] if best[0][0] >= cutoff else None
+
+
+def _likeness(typed: str, option: str) -> tuple[float, bool]:
+    """How alike; a forgotten prefix (`m5.large`) is nearly equal, and letters in the wrong order decide a tie."""
+    if option.endswith(f".{typed}"):
+        return 0.99, False
+    return difflib.SequenceMatcher(None, typed, option).ratio(), sorted(typed) == sorted(option)
+
+
+def _folded(text: str) -> str:
+    return text.casefold().replace("-", "_")
+
+
+def matching(pattern: str, reason: str) -> AfterValidator:
+    """A validator for text of a certain form."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise refuse(Refusal(reason))
+        return value
+
+    return AfterValidator(check)
 
 
 def dotted(key: Sequence[str]) -> str:

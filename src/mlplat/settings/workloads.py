@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from mlplat.settings.limits import RESERVED_FEATURES, Name, ServingInstanceType, TrainingInstanceType
-from mlplat.settings.problems import Refusal, nearest, refuse
+from mlplat.settings.problems import Refusal, matching, nearest, refuse
 from mlplat.settings.section import Section
 
 FeatureType = Literal["String", "Integral", "Fractional"]
@@ -50,16 +50,13 @@ def _channel(value: str) -> str:
     return value
 
 
-def _image(value: str) -> str:
-    if "/" not in value and not re.fullmatch(r"[a-z0-9][a-z0-9-]*:[\w.-]+", value):
-        raise refuse(Refusal("an AWS framework image as name:version (scikit-learn:1.2-1), or the URI of your own"))
-    return value
-
-
+_IMAGE = "an AWS framework image as name:version (scikit-learn:1.2-1), or the URI of your own"
 Script = Annotated[str, AfterValidator(_script)]
 FeatureName = Annotated[str, AfterValidator(_feature_name)]
-ChannelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$", max_length=64)]
-VariableName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=512)]
+ChannelName = Annotated[str, matching(r"[A-Za-z0-9._-]{1,64}", "a channel's name is up to 64 letters, digits, . - _")]
+VariableName = Annotated[
+    str, matching(r"[a-zA-Z_][a-zA-Z0-9_]{0,511}", "an environment variable's name is letters, digits and _")
+]
 MetricName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 MetricPattern = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_metric_pattern)]
 Channel = Annotated[str, AfterValidator(_channel)]
@@ -173,7 +170,7 @@ class Workload(Section):
     """A folder; absolute once loaded."""
     entry_point: Script = "train.py"
     inference_entry_point: Script = "inference.py"
-    image: Annotated[str, AfterValidator(_image)]
+    image: Annotated[str, matching(r"[a-z0-9][a-z0-9-]*:[\w.-]+|\S+/\S+", _IMAGE)]
     model_package_group: Name
     objective_metric: str | None = None
     objective_type: Literal["Maximize", "Minimize"] = "Maximize"
