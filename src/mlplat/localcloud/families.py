@@ -16,8 +16,9 @@ Handler = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 def families() -> tuple[type, ...]:
     """Every class of operations, whatever its service."""
     from mlplat.localcloud import sagemaker
+    from mlplat.localcloud.log_keys import LogKeys
 
-    return sagemaker.FAMILIES
+    return (*sagemaker.FAMILIES, LogKeys)
 
 
 class Clouds:
