@@ -131,9 +131,3 @@ def until(read: Any, ready: Any, within: float = 60) -> Any:
 def channel(name: str, uri: str, **source: str) -> dict[str, Any]:
     """A channel of InputDataConfig."""
     return {"ChannelName": name, "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": uri, **source}}}
-
-
-@pytest.fixture(scope="module")
-def jobs(cloud: Any) -> Jobs:
-    """A bucket, a role, and the calls around training jobs."""
-    return Jobs(cloud)
