@@ -73,7 +73,7 @@ def _model(endpoint: str, name: str, variant: Variant, settings: Settings, place
             "subnets": [Ref(subnet, "id") for subnet in permissions.subnets(settings)],
             "security_groups": [Ref(permissions.SECURITY_GROUP, "id")],
         }
-    return Model(name=place.name(endpoint, name, digest(content)), **content)
+    return Model(name=place.name(endpoint, name, digest(endpoint, name, content)), **content)
 
 
 def _config(
@@ -98,7 +98,7 @@ def _config(
             "percentage": settings.monitoring.capture_percentage,
             "key": KEY,
         }
-    mark = digest(content, [model.name for model in models.values()])
+    mark = digest(endpoint, content, [model.name for model in models.values()])
     counts = {name: variant.instance_count for name, variant in release.variants.items()}
     return EndpointConfig(name=place.name(endpoint, mark), weights=release.weights, instance_counts=counts, **content)
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import io
+import tarfile
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.resources.contract import KindContract, World
 from tests.resources.sagemaker.scripted import ARN, Refusal, Scripted, absent
+from tests.resources.sagemaker.test_model import IMAGE
 
 from mlplat.errors import ApiError, NotSettled
 from mlplat.resources import Endpoint
@@ -17,6 +20,14 @@ WANTED = Endpoint(
     weights={"primary": 0.8, "challenger": 0.2},
     instance_counts={"primary": 2, "challenger": 1},
 )
+
+CODE = """
+def model_fn(model_dir):
+    return "a model"
+
+def transform_fn(model, body, content_type, accept):
+    return model, accept
+"""
 
 
 def there(status: str = "InService", **changes: Any) -> dict[str, Any]:
@@ -65,12 +76,12 @@ def config(world: World, name: str) -> str:
     """A config with two variants, made when it isn't there."""
     sagemaker, model, config = world.client("sagemaker"), f"model-{world.suffix}", f"config-{name}-{world.suffix}"
     if not sagemaker.list_models(NameContains=world.suffix)["Models"]:
-        container = {"Image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"}
-        sagemaker.create_model(
-            ModelName=model,
-            ExecutionRoleArn=world.role,
-            PrimaryContainer=container | {"ModelDataUrl": world.model_data},
-        )
+        container = {
+            "Image": IMAGE,
+            "ModelDataUrl": artifact(world),
+            "Environment": {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"},
+        }
+        sagemaker.create_model(ModelName=model, ExecutionRoleArn=world.role, PrimaryContainer=container)
     if not sagemaker.list_endpoint_configs(NameContains=config)["EndpointConfigs"]:
         variants = [
             {
@@ -84,6 +95,17 @@ def config(world: World, name: str) -> str:
         ]
         sagemaker.create_endpoint_config(EndpointConfigName=config, ProductionVariants=variants)
     return config
+
+
+def artifact(world: World) -> str:
+    """The address of a model.tar.gz that can be served."""
+    body, code = io.BytesIO(), CODE.encode()
+    with tarfile.open(fileobj=body, mode="w:gz") as archive:
+        entry = tarfile.TarInfo("code/inference.py")
+        entry.size = len(code)
+        archive.addfile(entry, io.BytesIO(code))
+    world.client("s3").put_object(Bucket=world.bucket, Key="served/model.tar.gz", Body=body.getvalue())
+    return f"s3://{world.bucket}/served/model.tar.gz"
 
 
 def test_weights_are_shares_and_float32() -> None:

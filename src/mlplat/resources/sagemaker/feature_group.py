@@ -127,7 +127,7 @@ class FeatureGroup(Resource):
             key = {"SecurityConfig": {"KmsKeyId": self.online_key}} if self.online_key else {}
             request["OnlineStoreConfig"] = {"EnableOnlineStore": True, **key}
         if self.offline:
-            table = f"{self.name.replace('-', '_').lower()}_{int(time.time())}"
+            table = f"{self.name.replace('-', '_').lower()}_{time.time_ns() // 1_000_000}"
             request["OfflineStoreConfig"] = {
                 "S3StorageConfig": {"S3Uri": self.offline["uri"], "KmsKeyId": self.offline["key"]},
                 "DataCatalogConfig": {
