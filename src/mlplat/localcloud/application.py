@@ -18,7 +18,7 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from mlplat.localcloud import routing, wire
+from mlplat.localcloud import extensions, routing, wire
 from mlplat.localcloud.cloud import AGENT, Host
 from mlplat.localcloud.errors import AwsError, NotMine
 from mlplat.localcloud.families import Clouds
@@ -120,6 +120,7 @@ class Application(DomainDispatcherApplication):
             return None
         with self.lock:
             if backend not in self.app_instances:
+                extensions.extend(backend)
                 self.app_instances[backend] = self.create_app(backend)
             application: Callable[..., Iterable[bytes]] = self.app_instances[backend]
             return application
