@@ -89,7 +89,7 @@ def _malformed(path: Path, text: str, error: tomllib.TOMLDecodeError) -> Setting
             text.count("\n") + 1,
             1,
         )
-    lines = text.splitlines()
+    lines = text.split("\n")
     shown = f": {lines[line - 1].strip()}" if 0 < line <= len(lines) and lines[line - 1].strip() else ""
     message = f"reading {shown_path(path)}:{line}:{column}: not valid TOML: {reason}{shown}"
     return SettingsError(message, hint=f"${{EDITOR:-vi}} +{line} {shown_path(path)}")
@@ -98,10 +98,11 @@ def _malformed(path: Path, text: str, error: tomllib.TOMLDecodeError) -> Setting
 def key_lines(text: str) -> Iterator[tuple[KeyPath, int]]:
     """Every key and table of a valid TOML text with its line, which tomllib doesn't tell.
 
-    Statements are found by asking tomllib where each one ends, so strings and arrays may span lines.
+    Statements are found by asking tomllib where each one ends, so strings and arrays may span lines. Only "\\n"
+    ends a line: str.splitlines knows others, which TOML allows in strings.
     """
     table: KeyPath = ()
-    lines = text.splitlines()
+    lines = text.split("\n")
     start = 0
     while start < len(lines):
         end, parsed = _statement(lines, start)
