@@ -6,16 +6,23 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from tests.localcloud.hosted import Hosted, host, until
 
 PING_FAILED = (
     "The primary container for production variant {} did not pass the ping health check. "
     "Please check CloudWatch logs for this endpoint."
 )
+
+
+@pytest.fixture
+def hosted(cloud: Any) -> Iterator[Hosted]:
+    """Models and endpoints of this test."""
+    yield from host(cloud)
 
 
 def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
@@ -33,14 +40,14 @@ def alive(pid: int) -> bool:
     return True
 
 
-def servers(hosted: Any, endpoint: str) -> set[int]:
+def servers(hosted: Hosted, endpoint: str) -> set[int]:
     """The processes that the local cloud's register of children has for an endpoint, and that live."""
     records = [json.loads(file.read_text()) for file in (hosted.cloud.folder / "children").glob("*.json")]
     own = {each["pid"] for each in records if each["label"].startswith(f"endpoint {endpoint} ")}
     return {pid for pid in own if alive(pid)}
 
 
-def test_create_describe_and_delete(hosted: Any, eventually: Callable[..., Any]) -> None:
+def test_create_describe_and_delete(hosted: Hosted) -> None:
     config = hosted.config("c", {"a": (hosted.model("one"), 0.8), "b": (hosted.model("two"), 0.2)})
     name = f"Shop-{hosted.mark}"
     tags = [{"Key": "team", "Value": "x"}]
@@ -63,14 +70,14 @@ def test_create_describe_and_delete(hosted: Any, eventually: Callable[..., Any])
     hosted.sagemaker.delete_endpoint(EndpointName=name)
     code, message = refusal(hosted.invoke, endpoint=name)
     assert (code, message) == ("ValidationError", f"Endpoint {name} of account {hosted.cloud.account} not found.")
-    eventually(hosted.names, lambda names: name not in names)
+    until(hosted.names, lambda names: name not in names)
     assert servers(hosted, name) == set()
     gone = ("ValidationException", f'Could not find endpoint "{arn}".')
     assert refusal(hosted.sagemaker.describe_endpoint, EndpointName=name) == gone
     assert refusal(hosted.sagemaker.delete_endpoint, EndpointName=name) == gone
 
 
-def test_what_is_there_or_is_not_there_or_is_busy(hosted: Any) -> None:
+def test_what_is_there_or_is_not_there_or_is_busy(hosted: Hosted) -> None:
     sagemaker = hosted.sagemaker
     config = hosted.config("c", {"a": (hosted.model("one", "import time; time.sleep(1)\ndef model_fn(d): ..."), 1)})
     name = f"busy-{hosted.mark}"
@@ -95,7 +102,7 @@ def test_what_is_there_or_is_not_there_or_is_busy(hosted: Any) -> None:
     assert hosted.settled(name)["EndpointStatus"] == "InService"
 
 
-def test_a_model_that_can_not_load_fails_the_endpoint_with_the_cause_in_its_log(hosted: Any) -> None:
+def test_a_model_that_can_not_load_fails_the_endpoint_with_the_cause_in_its_log(hosted: Hosted) -> None:
     broken = hosted.model("broken", "def model_fn(d): raise OSError('weights are gone')")
     config = hosted.config("c", {"good": (hosted.model("one"), 1), "bad": (broken, 1)})
     name = hosted.create("failing", config, status="Failed")
@@ -109,7 +116,7 @@ def test_a_model_that_can_not_load_fails_the_endpoint_with_the_cause_in_its_log(
     hosted.delete(name)
 
 
-def test_model_data_that_is_not_there_or_is_no_archive(hosted: Any) -> None:
+def test_model_data_that_is_not_there_or_is_no_archive(hosted: Hosted) -> None:
     lost = hosted.model("lost")
     hosted.s3.delete_object(Bucket=hosted.bucket, Key="models/lost.tar.gz")
     name = hosted.create("lost", hosted.config("c", {"a": (lost, 1)}), status="Failed")
@@ -121,7 +128,7 @@ def test_model_data_that_is_not_there_or_is_no_archive(hosted: Any) -> None:
     assert hosted.settled(name)["FailureReason"].startswith("Failed to extract model data archive")
 
 
-def test_weights_change_in_place(hosted: Any) -> None:
+def test_weights_change_in_place(hosted: Hosted) -> None:
     config = hosted.config("c", {"a": (hosted.model("one"), 1), "b": (hosted.model("two"), 0)})
     name = hosted.create("weights", config)
     before = servers(hosted, name)
@@ -141,7 +148,7 @@ def test_weights_change_in_place(hosted: Any) -> None:
     assert servers(hosted, name) == before
 
 
-def test_no_request_fails_while_weights_and_fleets_change(hosted: Any) -> None:
+def test_no_request_fails_while_weights_and_fleets_change(hosted: Hosted) -> None:
     """Eight clients without retries, while weights change and the whole fleet is replaced, twice."""
     models = [hosted.model(name) for name in ("one", "two", "three")]
     configs = [hosted.config(f"c{i}", {"a": (model, 1), "b": (model, 1)}) for i, model in enumerate(models)]
@@ -179,7 +186,7 @@ def test_no_request_fails_while_weights_and_fleets_change(hosted: Any) -> None:
     assert len(servers(hosted, name)) == 2
 
 
-def test_an_update_that_fails_is_rolled_back(hosted: Any) -> None:
+def test_an_update_that_fails_is_rolled_back(hosted: Hosted) -> None:
     config = hosted.config("c", {"a": (hosted.model("one"), 1)})
     name = hosted.create("rollback", config)
     broken = hosted.config("d", {"a": (hosted.model("broken", "1 / 0"), 1)})
@@ -196,7 +203,7 @@ def test_an_update_that_fails_is_rolled_back(hosted: Any) -> None:
     assert "FailureReason" not in hosted.settled(name)
 
 
-def test_an_update_may_keep_what_the_variants_have_become(hosted: Any) -> None:
+def test_an_update_may_keep_what_the_variants_have_become(hosted: Hosted) -> None:
     model = hosted.model("one")
     name = hosted.create("retain", hosted.config("c", {"a": (model, 1), "b": (model, 1)}))
     hosted.sagemaker.update_endpoint_weights_and_capacities(
@@ -216,7 +223,7 @@ def test_an_update_may_keep_what_the_variants_have_become(hosted: Any) -> None:
     assert found["b"]["CurrentWeight"] == 1.0
 
 
-def test_a_model_server_that_dies_is_started_again_and_it_is_told(hosted: Any, eventually: Callable[..., Any]) -> None:
+def test_a_model_server_that_dies_is_started_again_and_it_is_told(hosted: Hosted) -> None:
     code = """
         import os
         def model_fn(model_dir): return os.urandom(8).hex()
@@ -228,12 +235,12 @@ def test_a_model_server_that_dies_is_started_again_and_it_is_told(hosted: Any, e
     code, message = refusal(hosted.invoke, endpoint=name, body="die")
     assert code == "ModelError"
     assert "could not load the entire response body" in message
-    assert eventually(lambda: hosted.invoke(name)["Body"], lambda body: body != first)
+    assert until(lambda: hosted.invoke(name)["Body"], lambda body: body != first)
     assert "ended with exit code 3" in hosted.log(name, "a", "exit code 3")
     assert len(servers(hosted, name)) == 1
 
 
-def test_code_on_s3_the_environment_and_an_opt_ml_of_its_own(hosted: Any) -> None:
+def test_code_on_s3_the_environment_and_an_opt_ml_of_its_own(hosted: Hosted) -> None:
     code = """
         import os
         def model_fn(model_dir): return os.path.exists("/opt/ml/model/name") and model_dir
@@ -249,7 +256,7 @@ def test_code_on_s3_the_environment_and_an_opt_ml_of_its_own(hosted: Any) -> Non
     assert hosted.invoke(name)["Body"] == f"/opt/ml/model hello {hosted.cloud.url} False"
 
 
-def test_model_data_that_is_a_prefix(hosted: Any) -> None:
+def test_model_data_that_is_a_prefix(hosted: Hosted) -> None:
     for key, body in (("name", b"loose"), ("code/inference.py", None)):
         text = body or b"def model_fn(d): return open(d + '/name').read()\ndef transform_fn(m, b, c, a): return m\n"
         hosted.s3.put_object(Bucket=hosted.bucket, Key=f"loose/{key}", Body=text)
@@ -265,7 +272,7 @@ def test_model_data_that_is_a_prefix(hosted: Any) -> None:
     assert hosted.invoke(name)["Body"] == "loose"
 
 
-def test_list_filters_sorts_and_pages(hosted: Any) -> None:
+def test_list_filters_sorts_and_pages(hosted: Hosted) -> None:
     config = hosted.config("c", {"a": (hosted.model("one"), 1)})
     made = [hosted.create(name, config) for name in ("list-a", "list-b", "list-c")]
     mine = {"NameContains": hosted.mark}
@@ -277,7 +284,7 @@ def test_list_filters_sorts_and_pages(hosted: Any) -> None:
     assert [len(page["Endpoints"]) for page in pages] == [2, 1]
 
 
-def test_what_is_not_served_is_refused(hosted: Any) -> None:
+def test_what_is_not_served_is_refused(hosted: Hosted) -> None:
     model = hosted.model("one")
     shadow = [{"VariantName": "s", "ModelName": model, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}]
     config = hosted.config("c", {"a": (model, 1)}, ShadowProductionVariants=shadow)
