@@ -134,6 +134,7 @@ def test_a_creation_that_failed_says_why_and_is_seen_as_failed() -> None:
     seen = GROUP.describe(scripted.session())
     assert seen is not None
     assert seen.failed == "CreateFailed: the table exists"
+    assert GROUP.data(scripted.session(), GROUP.name) is None
 
 
 def test_a_role_made_just_now_is_waited_for() -> None:

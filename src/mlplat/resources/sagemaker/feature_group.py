@@ -103,7 +103,8 @@ class FeatureGroup(Resource):
             found = aws.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{folder}data/", MaxKeys=1)
             if found.get("KeyCount"):
                 return f"records in s3://{bucket}/{folder}data/"
-        if not answer.get("OnlineStoreConfig", {}).get("EnableOnlineStore"):
+        online = answer.get("OnlineStoreConfig", {}).get("EnableOnlineStore")
+        if not online or answer["FeatureGroupStatus"] == "CreateFailed":
             return None
         found = aws.client("sagemaker-featurestore-runtime").list_records(FeatureGroupName=id, MaxResults=1)
         return "records online" if found["RecordIdentifiers"] else None
