@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.resources.contract import KindContract, World
 
-from mlplat.errors import ForeignObject
+from mlplat.errors import ApiError, ForeignObject
 from mlplat.resources import Bucket
+from mlplat.resources.s3 import delete_contents
 from mlplat.resources.s3.bucket import BLOCKED
 
 EXPIRY = {"ID": "temp", "Status": "Enabled", "Filter": {"Prefix": "temp/"}, "Expiration": {"Days": 7}}
@@ -49,16 +51,15 @@ class TestBucket(KindContract):
         }
 
 
-class TestBucketElsewhere(TestBucket):
-    """In every region but us-east-1 CreateBucket must say where."""
-
-    def desired(self, world: World) -> Bucket:
-        world.session = replace(world.session, region="eu-central-1", _shared=type(world.session._shared)())
-        world.__dict__.pop("aws", None)
-        return replace(super().desired(world), name=f"bucket-elsewhere-{world.suffix}", policy=None)
-
-    def changes(self, world: World) -> dict[str, Any]:
-        return {"versioning": False}
+def test_in_every_region_but_the_first_create_says_where(cloud: Any) -> None:
+    world = World(
+        session=cloud.session(region="eu-central-1"), client=lambda service: cloud.client(service, "eu-central-1")
+    )
+    bucket = Bucket(name=f"elsewhere-{world.suffix}")
+    bucket.create(world.aws)
+    seen = TestBucket().settled(bucket, world, bucket.name)
+    assert seen.outputs["uri"] == f"s3://{bucket.name}"
+    assert world.client("s3").get_bucket_location(Bucket=bucket.name)["LocationConstraint"] == "eu-central-1"
 
 
 def fill(world: World, bucket: str, *, versions: int) -> None:
@@ -122,31 +123,52 @@ def test_what_is_in_it_is_counted_and_only_empty_takes_it(world: World) -> None:
     assert bucket.describe(world.aws) is None
 
 
-def test_more_than_a_page_is_emptied_in_batches(world: World) -> None:
+def test_more_than_a_page_is_emptied_in_batches(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlplat.resources.s3.PAGE", 4)
+    monkeypatch.setattr("mlplat.resources.s3.IN_FLIGHT", 2)
     bucket, s3 = TestBucket().desired(world), world.client("s3")
     id = bucket.create(world.aws)
-    for index in range(1010):
-        s3.put_object(Bucket=id, Key=f"{index}", Body=b"")
-    assert bucket.data(world.aws, id) == "1,000+ objects"
+    for index in range(21):
+        s3.put_object(Bucket=id, Key=f"{index % 15}", Body=b"")
+    s3.delete_object(Bucket=id, Key="0")
+    assert bucket.data(world.aws, id) == "4+ objects"
     bucket.empty(world.aws, id)
     assert bucket.data(world.aws, id) is None
 
 
-def test_a_name_taken_by_another_account_is_told_as_that(world: World) -> None:
-    name = f"taken-{world.suffix}"
-    theirs = replace(world.session, credentials=None, _shared=type(world.session._shared)())
-    assume = world.client("sts").assume_role(
-        RoleArn="arn:aws:iam::222222222222:role/somebody", RoleSessionName="somebody"
-    )["Credentials"]
+def test_what_s3_refuses_to_delete_is_an_error_and_not_a_success(world: World) -> None:
+    bucket, s3 = TestBucket().desired(world), world.client("s3")
+    id = bucket.create(world.aws)
+    fill(world, id, versions=1)
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject*", "Resource": f"arn:aws:s3:::{id}/*"}
+    s3.put_bucket_policy(Bucket=id, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    with pytest.raises(ApiError, match=r"customers\.csv"):
+        bucket.empty(world.aws, id)
+
+
+def test_deleting_under_a_prefix_takes_nothing_else(world: World) -> None:
+    s3 = world.client("s3")
+    bucket = TestBucket().desired(world)
+    id = bucket.create(world.aws)
+    for key in ("old/a", "old/b", "new/a"):
+        s3.put_object(Bucket=id, Key=key, Body=b"")
+    delete_contents(world.aws, id, "old/")
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket=id)["Contents"]] == ["new/a"]
+
+
+def test_a_name_taken_by_another_account_is_told_as_that(cloud: Any, world: World) -> None:
     import boto3
 
+    name = f"taken-{world.suffix}"
+    role = "arn:aws:iam::222222222222:role/somebody"
+    lent = world.client("sts").assume_role(RoleArn=role, RoleSessionName="somebody")["Credentials"]
     boto3.client(
         "s3",
-        endpoint_url=theirs.endpoint_url,
+        endpoint_url=cloud.url,
         region_name="us-east-1",
-        aws_access_key_id=assume["AccessKeyId"],
-        aws_secret_access_key=assume["SecretAccessKey"],
-        aws_session_token=assume["SessionToken"],
+        aws_access_key_id=lent["AccessKeyId"],
+        aws_secret_access_key=lent["SecretAccessKey"],
+        aws_session_token=lent["SessionToken"],
     ).create_bucket(Bucket=name)
     with pytest.raises(ForeignObject, match="belongs to another account") as error:
         Bucket(name=name).create(world.aws)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -50,16 +51,15 @@ class Role(Resource):
         role = aws.find(lambda: self._settled(aws))
         if role is None:
             return None
-        policies = {
-            name: canonical(iam.get_role_policy(RoleName=self.name, PolicyName=name)["PolicyDocument"])
-            for name in iam.pages("list_role_policies", "PolicyNames", RoleName=self.name)
-        }
+        names = list(iam.pages("list_role_policies", "PolicyNames", RoleName=self.name))
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            documents = pool.map(lambda name: _inline(aws, self.name, name), names)
         return Observed(
             id=self.name,
             fields={
                 "name": self.name,
                 "trust": canonical(role["AssumeRolePolicyDocument"]),
-                "policies": policies,
+                "policies": dict(zip(names, documents, strict=True)),
                 "description": role.get("Description", ""),
             },
             outputs={"arn": role["Arn"], "name": self.name},
@@ -147,3 +147,7 @@ class Role(Resource):
         for name in names:
             with aws.gone_is_fine():
                 aws.client("iam").delete_role_policy(RoleName=self.name, PolicyName=name)
+
+
+def _inline(aws: Session, role: str, policy: str) -> dict[str, Any]:
+    return canonical(aws.client("iam").get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])

@@ -37,13 +37,17 @@ def contents(aws: Session, bucket: str) -> str | None:
 
 
 def delete_contents(aws: Session, bucket: str, prefix: str = "") -> None:
-    """Delete every version, delete marker and unfinished upload, a thousand a call and eight calls at once."""
-    s3, things = aws.client("s3"), _versions(aws, bucket, prefix)
+    """Delete every version, delete marker and unfinished upload, a thousand a call and eight calls at once.
+
+    Each round lists from the start, so that nothing hangs on a marker whose object is gone.
+    """
+    s3 = aws.client("s3")
     deleted = 0
     with ThreadPoolExecutor(max_workers=IN_FLIGHT) as pool:
-        while batches := [batch for _ in range(IN_FLIGHT) if (batch := list(islice(things, PAGE)))]:
+        while found := list(islice(_versions(aws, bucket, prefix), IN_FLIGHT * PAGE)):
+            batches = [found[start : start + PAGE] for start in range(0, len(found), PAGE)]
             list(pool.map(lambda batch: _delete(aws, bucket, batch), batches))
-            deleted += sum(map(len, batches))
+            deleted += len(found)
             aws.report(f"{deleted:,} objects deleted")
     for upload in s3.pages("list_multipart_uploads", "Uploads", Bucket=bucket, Prefix=prefix):
         with aws.gone_is_fine():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -65,11 +66,14 @@ class Bucket(Resource):
         if not self._exists(aws):
             return None
         declared = {name: part for name, part in PARTS.items() if getattr(self, name) is not None}
+        with ThreadPoolExecutor(max_workers=len(PARTS) + 1) as pool:  # S3 has no call that tells it all
+            tags = pool.submit(self._read, aws, TAGS)
+            values = pool.map(lambda part: self._read(aws, part), declared.values())
         return Observed(
             id=self.name,
-            fields={"name": self.name, **{name: self._read(aws, part) for name, part in declared.items()}},
+            fields={"name": self.name, **dict(zip(declared, values, strict=True))},
             outputs={"name": self.name, "arn": f"arn:{aws.partition}:s3:::{self.name}", "uri": f"s3://{self.name}"},
-            tags=self._read(aws, TAGS),
+            tags=tags.result(),
         )
 
     def create(self, aws: Session) -> str:
