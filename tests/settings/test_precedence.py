@@ -78,7 +78,7 @@ def test_every_plain_key_can_be_set_by_its_variable() -> None:
     keys = {
         path: "MLPLAT_" + "__".join(re.sub(r"\W", "_", part).upper() for part in path)
         for path, value in settings.leaves()
-        if len(path) > 1 and not isinstance(value, list)
+        if len(path) > 1 and value != "" and not isinstance(value, list)
     }
     values = dict(settings.leaves())
     again = load(config=CONFIG, environ={name: str(values[path]) for path, name in keys.items()})
