@@ -1,7 +1,9 @@
 """Training jobs really run: seen from outside, through plain boto3."""
 
+import contextlib
 import json
 import time
+from pathlib import Path
 
 import pytest
 from tests.localcloud.jobs import IMAGE, Jobs, channel, until
@@ -99,7 +101,8 @@ def test_the_script_gets_arguments_and_an_environment_of_its_own(seen, jobs):
     assert environment["TRAINING_JOB_ARN"] == job["TrainingJobArn"]
     assert environment["AWS_ENDPOINT_URL"] == jobs.cloud.url
     assert environment["AWS_REGION"] == "us-east-1"
-    assert "/root" not in environment["HOME"].split("/jobs/")[0] or "/jobs/" in environment["HOME"]
+    assert environment["HOME"] == str(jobs.cloud.folder / "jobs" / "us-east-1" / job["TrainingJobName"] / "home")
+    assert "AWS_PROFILE" not in environment
 
 
 def test_describe_answers_all_that_aws_does(seen, jobs):
@@ -136,7 +139,7 @@ def test_a_job_costs_less_than_a_second(jobs):
 
 def test_metrics_are_found_in_the_log(jobs):
     name = jobs.start(
-        "import sys\nprint('auc=0.5 auc=0.6 loss: 2')\nprint('auc=nan')\nprint('auc=n/a')\nprint('auc=0.7', file=sys.stderr)",
+        "import sys\nprint('auc=0.5 auc=0.6 loss: 2\\nauc=nan\\nauc=n/a')\nprint('auc=0.7', file=sys.stderr)",
         AlgorithmSpecification=SPECIFICATION,
     )
     job = jobs.wait(name)
@@ -267,14 +270,28 @@ def test_max_runtime_stops_the_job_and_keeps_its_model(jobs):
     assert jobs.unpacked(job["ModelArtifacts"]["S3ModelArtifacts"]) == {"m": b"early"}
 
 
-def test_a_whole_process_tree_ends_with_the_job(jobs):
-    script = """
-import os, subprocess, sys
-subprocess.Popen([sys.executable, '-c', 'import os, time; os.setsid(); time.sleep(300)'], stdout=subprocess.DEVNULL,
-                 stderr=subprocess.DEVNULL)
-print('left a child', flush=True)
+def test_what_a_script_leaves_running_ends_with_the_job(jobs):
+    mark = f"left-behind-{jobs.name()}"
+    script = f"""
+import subprocess, sys, time
+subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)', {mark!r}], start_new_session=True)
+print('left it', flush=True)
+time.sleep(1.5)
 """
-    assert jobs.run(script)["TrainingJobStatus"] == "Completed"
+    name = jobs.start(script)
+    until(lambda: processes(mark), lambda found: len(found) == 1, 10)  # it was there
+    assert jobs.wait(name)["TrainingJobStatus"] == "Completed"
+    until(lambda: processes(mark), lambda found: not found, 5)
+
+
+def processes(mark):
+    """The processes of this machine with `mark` as an argument of their own."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
+                found.append(entry.name)
+    return found
 
 
 def test_uncompressed_output_and_checkpoints(jobs):

@@ -110,8 +110,8 @@ class Sampler:
         self._distributions = {each.name: each.distribution() for each in ranges}
         sampler: Any = optuna.samplers.RandomSampler(seed=seed)
         if strategy == "Bayesian":
-            first = max(3, min(10, jobs // 3))  # tuning jobs are short: Optuna's ten random trials may be all of it
-            sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=first, multivariate=True)
+            first = max(3, min(10, jobs // 3))  # of a short search, Optuna's ten random trials would be all
+            sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=first)
         self._study = optuna.create_study(direction="maximize" if maximize else "minimize", sampler=sampler)
         self._grid = grid(ranges) if strategy == "Grid" else None
 
