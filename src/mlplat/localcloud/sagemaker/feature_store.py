@@ -11,7 +11,7 @@ from typing import Any
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.errors import AwsError
 from mlplat.localcloud.sagemaker.offline_store import OfflineStore
-from mlplat.localcloud.sagemaker.record_schema import SECOND, Schema, invalid
+from mlplat.localcloud.sagemaker.record_schema import SECOND, Schema, invalid, seconds
 from mlplat.localcloud.sagemaker.records import Online, Records, Values, Write
 
 UPDATABLE = ("Standard_V2", "InMemory")
@@ -32,7 +32,7 @@ class FeatureStoreRuntime:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.records = Records(folder / f"{cloud.account}-{cloud.region}.sqlite")
         self._offline = OfflineStore(cloud, self.records)
-        self._schemas: dict[tuple[str, int], Schema] = {}
+        self._schemas: dict[tuple[str, datetime, int, int | None], Schema] = {}
 
     def put_record(self, request: dict[str, Any]) -> dict[str, Any]:
         """Write a whole record: the newest event time wins online, every one is appended offline."""
@@ -171,8 +171,9 @@ class FeatureStoreRuntime:
         if group is None or group.get("FeatureGroupStatus") not in ("Created", None):
             text = f"Resource Not Found: Amazon SageMaker can't find a FeatureGroup with name [{name}]."
             raise invalid(text) if writing else AwsError("ResourceNotFound", text, 404)
-        # Definitions are only ever added to, and then the group is modified.
-        known = (f"{name}@{group['CreationTime']}@{group.get('LastModifiedTime')}", len(group["FeatureDefinitions"]))
+        # All that an update can change: features are only ever added, and the time to live.
+        ttl = (group.get("OnlineStoreConfig") or {}).get("TtlDuration")
+        known = (name, group["CreationTime"], len(group["FeatureDefinitions"]), seconds(ttl))
         schema = self._schemas.get(known)
         if schema is None:
             schema = self._schemas[known] = Schema.of(group)
