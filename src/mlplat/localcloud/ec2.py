@@ -14,7 +14,7 @@ from moto.ec2 import urls
 from moto.ec2.exceptions import DependencyViolationError, EC2ClientError
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.availability_zones_and_regions import Zone
-from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ec2.models.security_groups import GroupedSecurityRuleView, SecurityGroup, SecurityGroupRule
 from moto.ec2.models.vpcs import VPCEndPoint
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import generic_filter
@@ -27,7 +27,9 @@ def install() -> None:
     """Put this in the place of moto's EC2, before its first backend is made."""
     Zone.opt_in_status = "opt-in-not-required"
     VPCEndPoint.vpc_endpoint_id = property(lambda endpoint: endpoint.id)  # what a filter of that name looks at
+    SecurityGroupRule.__init__ = _with_description(SecurityGroupRule.__init__)
     SecurityGroupRule.__eq__ = _is_same_rule
+    SecurityGroup._flattened_rules = lambda _group, rules: _folded(rules)
     ec2_backends.backend = Network
     urls.url_paths["{0}/"] = NetworkResponse.dispatch
 
@@ -165,6 +167,12 @@ class Network(EC2Backend):
             raise DependencyViolationError(f"resource {group_id} has a dependent object")
         super().delete_security_group(name, group_id)
 
+    def _sg_update_description(self, security_rule: Any, rule: Any) -> None:
+        """Of prefix lists too."""
+        super()._sg_update_description(security_rule, rule)
+        if rule.prefix_list_id and security_rule.prefix_list_description:
+            rule.prefix_list_description = security_rule.prefix_list_description
+
     def _groups_in_use(self) -> Iterator[str]:
         for group in (each for groups in self.groups.values() for each in groups.values()):
             for rule in (*group.ingress_rules, *group.egress_rules):
@@ -189,10 +197,11 @@ class NetworkResponse(EC2Response):
 
     def delete_vpc_endpoints(self) -> ActionResult:
         """What isn't there is listed, in an answer of 200."""
-        known = {each.id for each in self.ec2_backend._endpoints()}
-        absent = [id for id in self._get_param("VpcEndpointIds", []) if id not in known]
-        super().delete_vpc_endpoints()
-        return ActionResult({"Unsuccessful": [_unsuccessful("InvalidVpcEndpoint.NotFound", id) for id in absent]})
+        asked = self._get_param("VpcEndpointIds", [])
+        there = {each.id for each in self.ec2_backend._endpoints()}
+        self.ec2_backend.delete_vpc_endpoints(vpce_ids=[id for id in asked if id in there])
+        absent = [_unsuccessful("InvalidVpcEndpoint.NotFound", id) for id in asked if id not in there]
+        return ActionResult({"Unsuccessful": absent})
 
 
 def _idempotent(operation: str) -> Callable[[NetworkResponse], ActionResult]:
@@ -210,6 +219,33 @@ def _idempotent(operation: str) -> Callable[[NetworkResponse], ActionResult]:
 
 for _operation in IDEMPOTENT:
     setattr(NetworkResponse, _operation, _idempotent(_operation))
+
+
+def _with_description(original: Callable[..., None]) -> Callable[..., None]:
+    """moto forgets the description of a rule that names a prefix list."""
+
+    def init(rule: Any, *args: Any, **kwargs: Any) -> None:
+        original(rule, *args, **kwargs)
+        prefix_list = args[7] if len(args) > 7 else kwargs.get("prefix_list_id")
+        rule.prefix_list_description = (prefix_list or {}).get("Description")
+
+    return init
+
+
+def _folded(rules: Sequence[Any]) -> list[GroupedSecurityRuleView]:
+    """The rules of one protocol and port range in one permission."""
+    views: dict[tuple[Any, ...], GroupedSecurityRuleView] = {}
+    for rule in rules:
+        head = (rule.from_port, rule.to_port, rule.ip_protocol)
+        view = views.setdefault(head, GroupedSecurityRuleView(*head))
+        if rule.ip_range:
+            view.all_ip_ranges.append(rule.ip_range)
+        if rule.source_group:
+            view.source_groups.append(rule.source_group)
+        if rule.prefix_list_id:
+            told = {"Description": rule.prefix_list_description} if rule.prefix_list_description else {}
+            view.prefix_list_ids.append({"PrefixListId": rule.prefix_list_id, **told})
+    return list(views.values())
 
 
 def _is_same_rule(rule: SecurityGroupRule, other: object) -> bool:

@@ -18,6 +18,8 @@ from mlplat.resources import (
     VpcEndpoint,
 )
 
+HTTPS = {"protocol": "tcp", "from_port": 443, "to_port": 443}
+
 
 class TestVpc(KindContract):
     def desired(self, world: World) -> Vpc:
@@ -120,22 +122,21 @@ class TestSecurityGroup(KindContract):
             ingress=[{"protocol": "-1", "self": True, "description": "distributed jobs"}],
             egress=[
                 {"protocol": "-1", "self": True},
-                {"protocol": "tcp", "from_port": 443, "to_port": 443, "group": world.security_group},
-                {"protocol": "tcp", "from_port": 443, "to_port": 443, "prefix_list": "com.amazonaws.us-east-1.s3"},
+                {**HTTPS, "group": world.security_group},
+                {**HTTPS, "prefix_list": "com.amazonaws.us-east-1.s3", "description": "S3"},
             ],
         )
 
     def changes(self, world: World) -> dict[str, Any]:
-        https = {"protocol": "tcp", "from_port": 443, "to_port": 443}
         return {
             "name": f"other-{world.suffix}",
             "description": "something else",
             "ingress": [
                 {"protocol": "-1", "self": True, "description": "told in other words"},
-                {**https, "cidr": "10.1.0.0/16"},
+                {**HTTPS, "cidr": "10.1.0.0/16"},
                 {"protocol": "udp", "from_port": 53, "to_port": 54, "cidr": "2001:db8::/32"},
             ],
-            "egress": [{**https, "cidr": "0.0.0.0/0"}],
+            "egress": [{**HTTPS, "cidr": "0.0.0.0/0"}],
         }
 
 

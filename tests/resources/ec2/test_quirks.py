@@ -296,15 +296,21 @@ def test_a_rule_that_is_there_already_does_not_stop_the_others(world: World, fau
     assert mine.compare(seen) == []
 
 
-def test_another_description_is_told_and_not_authorized_again(world: World, faults: Faults) -> None:
-    mine = group(world, ingress=[{**HTTPS, "cidr": "10.0.0.0/8", "description": "before"}])
+@pytest.mark.parametrize(
+    "target", [{"cidr": "10.0.0.0/8"}, {"self": True}, {"prefix_list": f"com.amazonaws.{REGION}.s3"}]
+)
+def test_another_description_is_told_and_not_authorized_again(
+    world: World, faults: Faults, target: dict[str, Any]
+) -> None:
+    mine = group(world, egress=[{**HTTPS, **target, "description": "before"}])
     id = mine.create(world.aws)
-    told = replace(mine, ingress=[{**HTTPS, "cidr": "10.0.0.0/8", "description": "after"}])
+    told = replace(mine, egress=[{**HTTPS, **target, "description": "after"}])
     seen = mine.describe(world.aws, id)
     assert seen is not None
-    authorized = len(faults.made("AuthorizeSecurityGroupIngress"))
-    told.update(world.aws, seen, frozenset({"ingress"}))
-    assert len(faults.made("AuthorizeSecurityGroupIngress")) == authorized
+    assert [change.field for change in told.compare(seen)] == ["egress"]
+    authorized = len(faults.made("AuthorizeSecurityGroupEgress"))
+    told.update(world.aws, seen, frozenset({"egress"}))
+    assert len(faults.made("AuthorizeSecurityGroupEgress")) == authorized
     seen = told.describe(world.aws, id)
     assert seen is not None
     assert told.compare(seen) == []

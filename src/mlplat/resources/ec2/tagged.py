@@ -171,7 +171,7 @@ def release(aws: Session, call: Callable[[], Any], *, within: float = 900.0) -> 
         try:
             call()
         except ApiError as error:
-            aws.report(f"still in use ({error.code})")
+            aws.report(f"{error.code}: {error.reason}")
             raise
 
     with aws.gone_is_fine():
