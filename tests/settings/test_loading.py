@@ -123,7 +123,9 @@ def test_nearest_forgives_case_prefixes_and_swapped_letters() -> None:
     assert nearest("Max-Iter", ["max_iter", "max_leaf"]) == "max_iter"
     assert nearest("m5.large", ["ml.r5.large", "ml.m5.large", "ml.m5.xlarge"]) == "ml.m5.large"
     assert nearest("us-esat-1", ["us-west-1", "us-east-1", "us-east-2"]) == "us-east-1"
+    assert nearest("prod", ["pr-7", "production"]) == "production"
     assert nearest("qqq", ["max_iter"]) is None
+    assert nearest("x", []) is None
 
 
 def test_settings_do_not_change_once_loaded() -> None:

@@ -52,7 +52,7 @@ class Problem:
         return "" if self.origin.kind == "file" else self.origin.kind, self.origin.name, self.origin.line or 0
 
     def __str__(self) -> str:
-        shown = "" if self.value is ... else f" = {shown_value(self.key, self.value)}"
+        shown = "" if self.value is ... else f" = {shown_value(self.key, self.value, most=120)}"
         where = f"{dotted(self.key)}{shown}: " if self.key else ""
         guess = f'; did you mean "{self.nearest}"?' if self.nearest else ""
         return f"{self.origin}: {where}{self.reason}{guess}"
@@ -81,10 +81,10 @@ def nearest(value: str, options: Iterable[str], *, cutoff: float = 0.6) -> str |
 
 
 def _likeness(typed: str, option: str) -> tuple[float, bool]:
-    """How alike; a forgotten prefix (`m5.large`) is nearly equal, and letters in the wrong order decide a tie."""
-    if option.endswith(f".{typed}"):
-        return 0.99, False
-    return difflib.SequenceMatcher(None, typed, option).ratio(), sorted(typed) == sorted(option)
+    """How alike; a half that was left out (`m5.large`, `prod`) is nearly nothing, swapped letters decide a tie."""
+    part = option.endswith(f".{typed}") or (len(typed) > 2 and option.startswith(typed))
+    ratio = difflib.SequenceMatcher(None, typed, option).ratio()
+    return max(ratio, 0.9 if part else 0.0), sorted(typed) == sorted(option)
 
 
 def _folded(text: str) -> str:
@@ -107,13 +107,13 @@ def dotted(key: Sequence[str]) -> str:
     return ".".join(part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part) for part in key)
 
 
-def shown_value(key: Sequence[str], value: Any) -> str:
-    """A value as TOML spells it, paths from here, cut when long, hidden when its key says that it is a secret."""
+def shown_value(key: Sequence[str], value: Any, *, most: int | None = None) -> str:
+    """A value as TOML spells it, paths from here, cut to `most` characters, hidden when its key says it is a secret."""
     if is_secret(key):
         return "***"
     value = shown_path(value) if isinstance(value, Path) or str(value).startswith("/") else value
     text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 120 else text[:117] + "..."
+    return text if most is None or len(text) <= most else text[: most - 3] + "..."
 
 
 def is_secret(key: Sequence[str]) -> bool:
