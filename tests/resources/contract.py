@@ -185,6 +185,7 @@ class KindContract:
                 id = desired.create(world.aws)
             else:
                 id = seen.id
+                self.is_recognised(desired, seen, world.aws)
                 self.bring_in_line(desired, seen, world.aws)
             self.settled(desired, world, id)
             desired.delete(world.aws, id)
@@ -243,6 +244,11 @@ class KindContract:
         assert elsewhere.tags.items() <= moved.tags.items()
         assert desired.compare(moved) == []
         desired.update(world.aws, moved, frozenset({"tags"}))
+
+    def is_recognised(self, desired: Resource, seen: Observed, aws: Session) -> None:
+        """What a dead process left is ours by its tags, which were set in the create call itself, or nobody's."""
+        if seen.tags is not None and not (desired.adopts_untagged and not seen.tags):
+            assert aws.tags.items() <= seen.tags.items(), "without our tags the next apply refuses to touch it"
 
     def bring_in_line(self, desired: Resource, seen: Observed, aws: Session) -> None:
         """What the reconciler does with an object that an earlier run left half made."""
