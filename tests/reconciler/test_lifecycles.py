@@ -1,0 +1,135 @@
+"""Random graphs, random edits, calls that fail and processes that die at random: the next run always converges."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest.mock import patch
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.fakes import FakeLog, FakeModel, FakeNetwork, FakeTopic, Killed
+from tests.reconciler.conftest import World
+
+from mlplat.errors import MlplatError
+from mlplat.reconciler import journal
+from mlplat.resources.base import Declared, Ref, Resource
+
+KINDS = {"t": FakeTopic, "n": FakeNetwork, "m": FakeModel, "l": FakeLog}
+FAULTS = ("refuse", "drop", "lose", "kill_before", "kill_after")
+NODES = 6
+EXAMPLES = int(os.environ.get("LIFECYCLES", "150"))
+"""How many random lives; `make test` takes a sample, LIFECYCLES=10000 takes its time."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of a random platform; what it rests on are numbers of nodes that come before it."""
+
+    kind: str
+    color: str
+    shape: str
+    host: int | None
+    links: frozenset[int]
+
+
+@st.composite
+def platforms(draw: st.DrawFn) -> list[Declared]:
+    """Up to NODES resources. A node's number says its address; which come first differs from platform to platform."""
+    numbers = draw(st.permutations(range(NODES)))[: draw(st.integers(0, NODES))]
+    nodes: dict[int, Node] = {}
+    for number in numbers:
+        kind, before = "tnml"[number % 4], sorted(nodes)
+        hosts = [each for each in before if kind in "tn"]
+        nodes[number] = Node(
+            kind=kind,
+            color=draw(st.sampled_from(["red", "blue"])),
+            shape=draw(st.sampled_from(["round", "round", "square"])),
+            host=draw(st.sampled_from([None, *hosts])),
+            links=frozenset(draw(st.lists(st.sampled_from(before), max_size=2)) if before else ()),
+        )
+    return [declared(number, nodes) for number in nodes]
+
+
+def declared(number: int, nodes: dict[int, Node]) -> Declared:
+    return Declared(address(number, nodes), resource(number, nodes))
+
+
+def address(number: int, nodes: dict[int, Node]) -> str:
+    node = nodes[number]
+    return f"{'ab'[number % 2]}.{KINDS[node.kind].kind}.x{number}"
+
+
+def resource(number: int, nodes: dict[int, Node]) -> Resource:
+    node, name = nodes[number], f"x{number}"
+    if node.kind == "m":
+        name += hashlib.sha256(repr((node.color, node.shape, sorted(node.links))).encode()).hexdigest()[:4]
+    host = "" if node.host is None else Ref(address(node.host, nodes), "id")
+    links = [Ref(address(each, nodes), "id") for each in sorted(node.links)]
+    return KINDS[node.kind](name=name, color=node.color, shape=node.shape, host=host, links=links)
+
+
+@dataclass
+class Disk:
+    """Faults of the n-th journal write: kill_before, kill_after, torn."""
+
+    world: World
+    faults: dict[int, str] = field(default_factory=dict)
+    writes: int = 0
+
+    def write(self, handle: int, content: bytes) -> None:
+        self.world.cloud.live()
+        fault = self.faults.get(self.writes)
+        self.writes += 1
+        if fault == "kill_before":
+            self.world.cloud.die()
+        whole(handle, content[: len(content) // 2] if fault == "torn" else content)
+        if fault is not None:
+            self.world.cloud.die()
+
+
+whole = journal._write_all
+
+
+@contextmanager
+def faulty(world: World, calls: dict[int, str], writes: dict[int, str]) -> Iterator[None]:
+    """One process whose calls and writes go wrong; the next one finds everything in order again."""
+    start = next(world.cloud._count) + 1
+    world.cloud.faults = {start + number: fault for number, fault in calls.items()}
+    try:
+        with patch.object(journal, "_write_all", Disk(world, writes).write), patch("os.fsync"):
+            yield
+    except (Killed, MlplatError):
+        pass
+    world.cloud.faults = {}
+    world.cloud.killed.clear()
+
+
+some_calls = st.dictionaries(st.integers(0, 12), st.sampled_from(FAULTS), max_size=4)
+some_writes = st.dictionaries(st.integers(0, 24), st.sampled_from(["kill_before", "kill_after", "torn"]), max_size=1)
+
+
+@settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(st.lists(st.tuples(platforms(), some_calls, some_writes), min_size=1, max_size=4), st.integers(0, 2))
+def test_whatever_goes_wrong_the_next_run_converges(
+    lives: list[tuple[list[Declared], dict[int, str], dict[int, str]]], lag: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, patch("os.fsync"):  # nothing here pulls the plug
+        world = World(Path(folder) / ".mlplat")
+        world.cloud.lag = lag
+        for platform, calls, writes in lives:
+            with faulty(world, calls, writes):
+                world.apply(platform)
+            world.apply(platform)
+            world.check(platform)
+        with faulty(world, lives[0][1], lives[0][2]):
+            world.destroy(reverse=True)
+        world.destroy(reverse=True)
+        assert (world.cloud.things, world.state.entries) == ({}, {})
