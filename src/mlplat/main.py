@@ -7,15 +7,35 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from mlplat import __version__, output
-from mlplat.commands import data, features, platform, registry, serving, train
+from mlplat.commands import config, data, features, init, local, platform, registry, serving, train
 from mlplat.errors import Interrupted, MlplatError
 
 
 class _Group(TyperGroup):
-    """The root: Ctrl-C anywhere is our Interrupted, with its exit code."""
+    """The root: commands stand in panels, and Ctrl-C anywhere is our Interrupted, with its exit code.
+
+    Help is plain text, because Rich's takes three times as long to import as all of mlplat.
+    """
+
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False  # None would be coerced, for which Typer imports all of pydantic
+        return option
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if isinstance(command, TyperCommand | TyperGroup):
+                panel = command.rich_help_panel or "Commands"
+                panels.setdefault(str(panel), []).append((name, command.get_short_help_str(formatter.width)))
+        for panel in _PANELS:
+            with formatter.section(panel):
+                formatter.write_dl(panels[panel])
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -24,11 +44,15 @@ class _Group(TyperGroup):
             raise Interrupted("stopped; run the same command again to go on") from error
 
 
+_PANELS = ("Platform", "Models", "This machine")
+
 app = typer.Typer(
     name="mlplat",
     cls=_Group,
     help="Stand up, run and tear down a machine-learning platform on Amazon SageMaker, or on this machine.",
     no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -52,16 +76,29 @@ def options(
 
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Platform": (platform.plan, platform.apply, platform.destroy, platform.status, platform.outputs, platform.describe),
+    "Platform": (
+        init.init,
+        platform.plan,
+        platform.apply,
+        platform.destroy,
+        platform.status,
+        platform.outputs,
+        platform.describe,
+    ),
     "Models": (train.train, serving.deploy, serving.invoke),
 }
-_GROUPS = {"features": features.app, "registry": registry.app, "data": data.app}
+_GROUPS = {
+    "Models": {"features": features.app, "registry": registry.app, "data": data.app},
+    "This machine": {"config": config.app, "local": local.app},
+}
+
 
 for _panel, _commands in _COMMANDS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
-for _name, _group in _GROUPS.items():
-    app.add_typer(_group, name=_name, rich_help_panel="Models")
+for _panel, _groups in _GROUPS.items():
+    for _name, _group in _groups.items():
+        app.add_typer(_group, name=_name, rich_help_panel=_panel)
 
 
 def run() -> None:

@@ -114,7 +114,7 @@ def invoke(
         )
     platform = platform_of(namespace, config)
     if by_row and file is not None:
-        _rows(platform, endpoint, file, label, positive, limit)
+        _rows(platform, endpoint, file, label, positive, limit, target)
         return
     body = _body(text, file)
     kind = content_type or _kind(body, file)
@@ -139,13 +139,21 @@ def _kind(body: bytes, file: Path | None) -> str:
     return "application/json" if json_like else "text/csv"
 
 
-def _rows(platform: Platform, endpoint: str, file: Path, label: str | None, positive: str, limit: int | None) -> None:
+def _rows(
+    platform: Platform,
+    endpoint: str,
+    file: Path,
+    label: str | None,
+    positive: str,
+    limit: int | None,
+    target: str | None,
+) -> None:
     from mlplat.workflows import traffic
 
     header, rows = traffic.rows_of(file, label)
     rows = rows[:limit]
     with output.counting(f"asking {endpoint}", len(rows)) as count:
-        sent = traffic.send(platform, endpoint, header, rows, seen=lambda _sent: count(1))
+        sent = traffic.send(platform, endpoint, header, rows, variant=target, seen=lambda _sent: count(1))
     found = traffic.by_variant(sent, positive)
     failed = [each for each in sent if each.error is not None]
     columns = ["Variant", "Requests", "Share", "AUC", "Median ms"]

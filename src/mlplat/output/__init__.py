@@ -93,16 +93,19 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> RenderableType:
     from rich import box
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, title_style="bold")
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         made.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         made.add_row(*[_cell(each) for each in row])
-    return made if rows else Text(f"{title}: none" if title else "none", style="dim")
+    if not rows:
+        return Text(f"{title}: none" if title else "none", style="dim")
+    return Group(Text(title, style="bold"), made) if title else made
 
 
 def _cell(value: Any) -> RenderableType:

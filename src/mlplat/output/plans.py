@@ -103,7 +103,7 @@ def headline(step: Step) -> Text:
 
     rune, style = RUNES[step.action]
     text = Text.assemble((f"{rune} ", style), (step.address.split(".", 1)[1], style), ("  ", ""), (step.name, "dim"))
-    if step.reason:
+    if step.reason and step.action is not Action.CREATE:
         text.append(f"  {step.reason}", style="italic dim")
     return text
 

@@ -51,6 +51,10 @@ class LiveTrials:
                         f"  {row['trial']}: {row['status']} {self.metric}={row['objective']} {row['parameters']}"
                     )
 
+    def _told(self, row: Mapping[str, Any]) -> str:
+        objective = "no objective" if row["objective"] is None else f"{self.metric}={row['objective']:.4f}"
+        return "  ".join([objective, *(f"{name}={_short(value)}" for name, value in sorted(row["parameters"].items()))])
+
     def best(self) -> Mapping[str, Any] | None:
         """The trial with the best objective so far."""
         known = [row for row in self._rows if row["objective"] is not None]
@@ -64,7 +68,7 @@ class LiveTrials:
 
         best = self.best()
         names = sorted({name for row in self._rows for name in row["parameters"]})
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=self._status, caption_justify="left")
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, caption=self._status, caption_justify="left")
         for column in ("", "Trial", "Status", self.metric, *names):
             table.add_column(column)
         for row in self._rows:

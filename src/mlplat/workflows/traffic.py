@@ -107,6 +107,7 @@ def send(
     header: Sequence[str],
     rows: Sequence[tuple[str, str | None]],
     *,
+    variant: str | None = None,
     parallel: int = 8,
     seen: Callable[[Sent], None] = lambda _sent: None,
 ) -> list[Sent]:
@@ -117,7 +118,8 @@ def send(
     def one(item: tuple[int, tuple[str, str | None]]) -> Sent:
         number, (row, label) = item
         try:
-            sent = Sent(number, _send(platform, name, head + row, content_type="text/csv"), None, label)
+            answer = _send(platform, name, head + row, content_type="text/csv", accept="text/csv", variant=variant)
+            sent = Sent(number, answer, None, label)
         except MlplatError as error:
             sent = Sent(number, None, error, label)
         seen(sent)

@@ -1,0 +1,5 @@
+"""`python -m mlplat`."""
+
+from mlplat.main import run
+
+run()
