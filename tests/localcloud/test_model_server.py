@@ -32,14 +32,16 @@ class Server:
     """A model server process on a model folder, and a way to ask it."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        socket = folder / "socket"
+        module = "mlplat.localcloud.executors.model_server"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "mlplat.localcloud.executors.model_server", "--socket", str(socket),
-             "--model-dir", str(folder / "model")],
+            [sys.executable, "-P", "-m", module, "--socket", "socket", "--model-dir", str(folder / "model")],
             env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **environment},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        self.connections = Connections(socket)
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.connections = Connections(folder / "socket")
 
     def ready(self) -> Server:
         while self.process.poll() is None:
@@ -211,3 +213,15 @@ def test_slow_answers_time_out_and_a_dead_server_is_unreachable(serve: Serve) ->
     assert server.stop() == 0
     with pytest.raises(Unreachable):
         server.ask(b"0")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="through /proc")
+def test_a_folder_whose_path_is_too_long_for_a_socket(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "inference.py").write_text(
+        "def model_fn(d): ...\ndef transform_fn(model, body, content_type, accept): return body\n"
+    )
+    server = Server(folder, {}).ready()
+    assert server.ask(b"far away").body == b"far away"
+    server.stop()

@@ -130,6 +130,11 @@ class Cloud:
         self._timers.add(timer)
         timer.start()
 
+    @property
+    def closed(self) -> bool:
+        """Whether the local cloud is being stopped: what ends now was ended on purpose."""
+        return self._closed
+
     def close(self) -> None:
         """Start no more work in the background."""
         self._closed = True

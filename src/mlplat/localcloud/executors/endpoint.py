@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 PING_EVERY, PING_TIMEOUT = 0.02, 2.0
 LONGEST_PAUSE = 30.0
 """Seconds between two attempts to bring a model server back that keeps ending."""
-LONGEST_SOCKET = 100
-"""Characters of a unix socket's path: the kernel takes 107, macOS 103."""
 
 
 class NotReady(Exception):
@@ -53,7 +51,8 @@ class ModelServer:
         self.stream = f"{variant.name}/i-{secrets.token_hex(8)}{secrets.token_hex(1)[:1]}"
         self._label = f"endpoint {endpoint} {variant.name}"
         self._folder = Path(tempfile.mkdtemp(prefix="variant-", dir=_home(cloud)))
-        self._sockets = _socket_folder(self._folder)
+        for name in ("ml", "home", "tmp"):
+            (self._folder / name).mkdir()
         self._log = ContainerLog(cloud, f"/aws/sagemaker/Endpoints/{endpoint}", self.stream)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -64,7 +63,7 @@ class ModelServer:
     def start(self) -> None:
         """Fetch the model, start the process, and return once it answers a ping. Raises NotReady with the reason."""
         try:
-            self.variant.container.place(self._cloud, self._folder)
+            self.variant.container.place(self._cloud, self._folder / "ml")
         except ModelDataError as error:
             raise NotReady(str(error)) from error
         if not self._launch():
@@ -92,11 +91,10 @@ class ModelServer:
             child.stop(grace=5.0)
         self._log.close()
         shutil.rmtree(self._folder, ignore_errors=True)
-        shutil.rmtree(self._sockets, ignore_errors=True)
 
     def _launch(self) -> bool:
         """Start the process and wait until it is ready; False when it ended, or took too long and was ended."""
-        socket = self._sockets / secrets.token_hex(4)
+        socket = self._folder / secrets.token_hex(4)
         with self._lock:
             if self._stopping.is_set():
                 return False
@@ -114,11 +112,13 @@ class ModelServer:
 
     def _spawn(self, socket: Path) -> Child:
         module = "mlplat.localcloud.executors.model_server"
+        folders = {"HOME": str(self._folder / "home"), "TMPDIR": str(self._folder / "tmp")}
+        given = {**_host_environment(), **folders, **self._cloud.environment(), **self.variant.container.environment}
         return self._cloud.supervisor.spawn(
-            [sys.executable, "-m", module, "--socket", str(socket), "--model-dir", "/opt/ml/model"],
-            env={**_host_environment(), **self._cloud.environment(), **self.variant.container.environment},
-            cwd=self._folder,
-            opt_ml=self._folder,
+            [sys.executable, "-P", "-m", module, "--socket", socket.name, "--model-dir", "/opt/ml/model"],
+            env=given,
+            cwd=self._folder,  # the socket's folder: its path may be too long to be bound
+            opt_ml=self._folder / "ml",
             on_line=self._log.line,
             label=self._label,
         )
@@ -130,7 +130,7 @@ class ModelServer:
             child = self._child
             code = child.wait() if child else None
             self._connections = None
-            if self._stopping.wait(pause):
+            if self._stopping.wait(pause) or self._cloud.closed:
                 return
             self._log.line(f"The model server ended with exit code {code}: starting it again")
             log.warning("%s ended with exit code %s: starting it again", self._label, code)
@@ -188,19 +188,15 @@ def _is_ready(connections: Connections) -> bool:
     return False
 
 
+def clear(cloud: Cloud) -> None:
+    """Remove what the fleets of an earlier daemon have left; nothing serves from it any more."""
+    shutil.rmtree(_home(cloud), ignore_errors=True)
+
+
 def _home(cloud: Cloud) -> Path:
-    folder = cloud.folder / "endpoints"
+    folder = cloud.folder / "endpoints" / cloud.region
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
-
-
-def _socket_folder(folder: Path) -> Path:
-    """Beside the model where the path is short enough, else in the system's folder for temporary files."""
-    beside = folder.with_name(folder.name + ".s")
-    if len(str(beside)) + 9 <= LONGEST_SOCKET:
-        beside.mkdir(mode=0o700)
-        return beside
-    return Path(tempfile.mkdtemp(prefix="mlplat-"))
 
 
 def _host_environment() -> dict[str, str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, ClassVar
 
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors.data_capture import DataCapture
-from mlplat.localcloud.executors.endpoint import Fleet, ModelServer
+from mlplat.localcloud.executors.endpoint import Fleet, ModelServer, clear
 from mlplat.localcloud.executors.invocation_metrics import InvocationMetrics
 from mlplat.localcloud.executors.router import choose
 
@@ -48,10 +47,11 @@ class Traffic:
 class Hosting:
     """Traffic by endpoint, with the metrics and the data capture of the region."""
 
-    _all: WeakKeyDictionary[Cloud, Hosting] = WeakKeyDictionary()
+    _all: ClassVar[dict[Cloud, Hosting]] = {}
     _making = threading.Lock()
 
     def __init__(self, cloud: Cloud) -> None:
+        clear(cloud)
         self.traffic: dict[str, Traffic] = {}
         """Endpoints that take requests, by name."""
         self.metrics = InvocationMetrics(cloud)

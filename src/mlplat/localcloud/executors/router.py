@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import struct
@@ -13,6 +14,9 @@ from pathlib import Path
 
 INVOCATION_TIMEOUT = 60.0
 """Seconds: SageMaker gives a real-time container that long to answer."""
+
+LONGEST_PATH = 100
+"""Bytes of a unix socket's path: Linux takes 107, macOS 103. Longer ones are reached through /proc, on Linux."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,14 @@ class _UnixConnection(HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        if len(os.fsencode(self._path)) <= LONGEST_PATH:
+            self.sock.connect(self._path)
+            return
+        folder = os.open(Path(self._path).parent, os.O_RDONLY)
+        try:
+            self.sock.connect(f"/proc/self/fd/{folder}/{Path(self._path).name}")
+        finally:
+            os.close(folder)
 
     def settimeout(self, seconds: float) -> None:
         self.timeout = seconds

@@ -129,28 +129,6 @@ class Endpoints:
             traffic = self._hosting.traffic.pop(name, None)
         self._cloud.later(lambda: self._remove(name, traffic))
 
-    def resume(self) -> None:
-        """After a restart: bring up again what the store says is in service; what was changing ends as Failed."""
-        with self._cloud.lock:
-            endpoints = [each for each in self._endpoints.values() if each["EndpointName"] not in self._hosting.traffic]
-            for endpoint in endpoints:
-                if endpoint["EndpointStatus"] == "Deleting":
-                    self._forget(endpoint["EndpointName"])
-                elif endpoint["EndpointStatus"] != "Failed" and "ProductionVariants" in endpoint:
-                    self._change(endpoint, "SystemUpdating")
-                    self._redeploy(endpoint)
-                elif endpoint["EndpointStatus"] in BUSY:
-                    self._change(endpoint, "Failed", "The local cloud was stopped while the endpoint was created.")
-
-    def _redeploy(self, endpoint: Endpoint) -> None:
-        name, wanted = endpoint["EndpointName"], endpoint["ProductionVariants"]
-        config = self._cloud.store("endpoint_configs").get(endpoint["EndpointConfigName"])
-        if config is None:
-            text = "The endpoint configuration was deleted: the endpoint can't be brought up after a restart."
-            self._change(endpoint, "Failed", text)
-            return
-        self._cloud.later(lambda: self._deploy(name, config, wanted), 0)
-
     def _deploy(self, name: str, config: Mapping[str, Any], wanted: list[dict[str, Any]]) -> None:
         """Bring the configuration's fleet up and give it the traffic; otherwise leave everything as it was."""
         try:
