@@ -51,12 +51,18 @@ class OfflineStore:
         if write.online:
             self._watch(write.expires)
 
-    def flush(self) -> None:
-        """Carry everything that waits to S3. Raises what S3 answers; nothing is lost then."""
+    def flush(self) -> set[str]:
+        """Carry everything that waits to S3; the groups whose rows still wait, because S3 did not take them."""
+        failed: set[str] = set()
         with self._flushing:
-            while waiting := self._records.waiting(ROWS_A_FLUSH):
+            while waiting := self._records.waiting(ROWS_A_FLUSH, without=failed):
                 for key, rows in waiting.items():
-                    self._store(key, rows)
+                    try:
+                        self._store(key, rows)
+                    except Exception as error:
+                        log.warning("offline store: rows of %s wait: %s", key, error)
+                        failed.add(key)
+        return failed
 
     def _arm(self, delay: float) -> None:
         self._armed = True
@@ -64,10 +70,7 @@ class OfflineStore:
 
     def _run(self) -> None:
         self._armed = False
-        try:
-            self.flush()
-        except Exception:
-            log.exception("offline store: trying again in %s seconds", RETRY_AFTER)
+        if self.flush() and not self._armed:
             self._arm(RETRY_AFTER)
 
     def _watch(self, expires: int | None) -> None:

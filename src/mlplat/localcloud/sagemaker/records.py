@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,12 +153,13 @@ class Records:
         with self._transaction() as db:
             _append(db, mark.group, mark.event, json.dumps(mark.values), now, deleted=True)
 
-    def waiting(self, limit: int) -> dict[str, list[Appended]]:
-        """The oldest `limit` rows that the offline store has not got yet, by group."""
-        query = "SELECT number, grp, event, record, invoked, deleted FROM offline ORDER BY number LIMIT ?"
+    def waiting(self, limit: int, without: Collection[str] = ()) -> dict[str, list[Appended]]:
+        """The oldest `limit` rows that the offline store has not got yet, by group; not those of some groups."""
+        query = f"""SELECT number, grp, event, record, invoked, deleted FROM offline
+                    WHERE grp NOT IN ({",".join("?" * len(without))}) ORDER BY number LIMIT ?"""  # noqa: S608
         found: dict[str, list[Appended]] = {}
         with self._lock:
-            rows = self._db.execute(query, (limit,)).fetchall()
+            rows = self._db.execute(query, (*without, limit)).fetchall()
         for number, group, event, record, invoked, deleted in rows:
             found.setdefault(group, []).append(Appended(number, event, json.loads(record), invoked, bool(deleted)))
         return found
