@@ -12,7 +12,7 @@ from tests.resources.sagemaker.test_model import IMAGE
 
 from mlplat.errors import ApiError, NotSettled
 from mlplat.resources import Endpoint
-from mlplat.resources.sagemaker.endpoint import shares
+from mlplat.resources.sagemaker.traffic import shares
 
 WANTED = Endpoint(
     name="churn",

@@ -204,3 +204,18 @@ def test_records_are_data_and_emptying_deletes_the_offline_ones(world: World) ->
     assert "Contents" not in world.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{folder}/year=2026")
     assert group.data(world.aws, group.name) == "records online"
     group.delete(world.aws, group.name)
+
+
+def test_an_unused_group_leaves_no_table_and_a_used_one_keeps_it(world: World) -> None:
+    for used in (False, True):
+        group = TestFeatureGroup().desired(world)
+        group.create(world.aws)
+        seen = group.describe(world.aws)
+        assert seen is not None
+        bucket, _, folder = str(seen.outputs["offline_uri"]).removeprefix("s3://").partition("/")
+        if used:
+            world.client("s3").put_object(Bucket=bucket, Key=f"{folder}/year=2026/x.parquet", Body=b"x")
+        group.delete(world.aws, group.name)
+        tables = world.client("glue").get_tables(DatabaseName=database(world))["TableList"]
+        assert [each["Name"] for each in tables] == ([seen.outputs["table"]] if used else [])
+        assert bool(world.client("s3").list_objects_v2(Bucket=bucket, Prefix=folder).get("Contents")) == used

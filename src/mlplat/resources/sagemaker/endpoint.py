@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from mlplat.aws import Quirk, Session, tag_list
 from mlplat.errors import NotSettled
 from mlplat.resources.base import Observed, Resource
 from mlplat.resources.sagemaker import Description, claim, settled, tags_of
+from mlplat.resources.sagemaker.traffic import current_shares, instance_counts, shares
 
 WITHIN = 7200.0
 """Seconds to wait: 24 minutes to over an hour have been seen (amazon-sagemaker-examples #3432)."""
@@ -144,20 +144,9 @@ class Endpoint(Resource):
         mixed = answer["EndpointStatus"] == "UpdateRollbackFailed"  # old and new instances at once: move it again
         return {
             "endpoint_config": "a mix, UpdateRollbackFailed" if mixed else answer.get("EndpointConfigName"),
-            "weights": shares({each["VariantName"]: each.get("CurrentWeight", 0.0) for each in variants}),
-            "instance_counts": {
-                each["VariantName"]: each.get("DesiredInstanceCount", each.get("CurrentInstanceCount"))
-                for each in variants
-                if self.instance_counts is None or each["VariantName"] in self.instance_counts
-            },
+            "weights": current_shares(variants),
+            "instance_counts": instance_counts(variants, self.instance_counts),
         }
-
-
-def shares(weights: Mapping[str, float]) -> dict[str, float]:
-    """Variant -> its share of the traffic, from weights as SageMaker keeps them (float32)."""
-    kept = {name: struct.unpack("f", struct.pack("f", weight))[0] for name, weight in weights.items()}
-    total = sum(kept.values()) or 1.0
-    return {name: round(weight / total, 6) for name, weight in kept.items()}
 
 
 def _moving(answer: Description) -> Collection[str]:

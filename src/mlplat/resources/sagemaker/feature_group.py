@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,8 +10,7 @@ from typing import Any, ClassVar
 from mlplat.aws import FRESH_ROLE, Session, tag_list
 from mlplat.errors import NotSettled
 from mlplat.resources.base import Change, Observed, Resource
-from mlplat.resources.s3 import delete_contents
-from mlplat.resources.sagemaker import Description, claim, settled, tags_of
+from mlplat.resources.sagemaker import Description, claim, offline_store, settled, tags_of
 
 WITHIN = 1800.0
 """Seconds to wait for a group; with an online store in memory AWS takes up to 15 minutes."""
@@ -27,9 +25,7 @@ class FeatureGroup(Resource):
     """A feature group. Features can be added in place; nothing else can change.
 
     A feature that is gone or has another type shows as a change of `schema`, which is immutable. Deleting a group
-    takes its online records with it; the offline files and their Glue table stay. A table that exists makes the
-    creation fail, so each group makes its own, `<group>_<time>` as in AWS's own names:
-    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_OfflineStoreConfig.html
+    takes its online records with it; the offline files and their Glue table stay (DeleteFeatureGroup's page).
     """
 
     kind: ClassVar[str] = "feature_group"
@@ -57,7 +53,13 @@ class FeatureGroup(Resource):
             return None
         name, arn, made = answer["FeatureGroupName"], answer["FeatureGroupArn"], answer["FeatureGroupStatus"]
         failed = None if made == "Created" else f"{made}: {_reason(answer)}"
-        return Observed(name, _fields(answer), {"name": name, "arn": arn, **_store(answer)}, tags_of(aws, arn), failed)
+        return Observed(
+            name,
+            _fields(answer),
+            {"name": name, "arn": arn, **offline_store.outputs(_store(answer))},
+            tags_of(aws, arn),
+            failed,
+        )
 
     def compare(self, seen: Observed) -> list[Change]:
         """As everywhere, but features that are not only added to are a change of `schema`."""
@@ -89,32 +91,27 @@ class FeatureGroup(Resource):
                 raise NotSettled(f"updating feature_group {self.name}: {_reason(result)}", hint="mlplat plan")
 
     def delete(self, aws: Session, id: str) -> None:
-        """Delete it with its online records and wait until its name is free; offline files stay."""
+        """Delete it with its online records and wait until its name is free.
+
+        Offline records stay, and their table with them; a group that never had any leaves nothing behind.
+        """
+        there = self._settled(aws, id)
+        unused = there is not None and _held(aws, there) is None
         with aws.gone_is_fine():
             aws.client("sagemaker").delete_feature_group(FeatureGroupName=id)
         if (answer := self._settled(aws, id)) is not None:
             raise NotSettled(f"deleting feature_group {id}: {_reason(answer)}", hint="mlplat status")
+        if there is not None and unused:
+            offline_store.clear(aws, _store(there))
 
     def data(self, aws: Session, id: str) -> str | None:
         """Offline files, or records online."""
-        answer = self._settled(aws, id) or {}
-        if store := _store(answer):
-            bucket, folder = _place(store)
-            found = aws.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{folder}data/", MaxKeys=1)
-            if found.get("KeyCount"):
-                return f"records in s3://{bucket}/{folder}data/"
-        online = answer.get("OnlineStoreConfig", {}).get("EnableOnlineStore")
-        if not online or answer["FeatureGroupStatus"] == "CreateFailed":
-            return None
-        found = aws.client("sagemaker-featurestore-runtime").list_records(FeatureGroupName=id, MaxResults=1)
-        return "records online" if found["RecordIdentifiers"] else None
+        answer = self._settled(aws, id)
+        return None if answer is None else _held(aws, answer)
 
     def empty(self, aws: Session, id: str) -> None:
         """Delete the offline files in all their versions and the Glue table; online records go with the group."""
-        if store := _store(self._settled(aws, id) or {}):
-            delete_contents(aws, *_place(store))
-            with aws.gone_is_fine():
-                aws.client("glue").delete_table(DatabaseName=store["database"], Name=store["table"])
+        offline_store.clear(aws, _store(self._settled(aws, id) or {}))
 
     def _request(self, aws: Session) -> dict[str, Any]:
         request: dict[str, Any] = {
@@ -128,13 +125,7 @@ class FeatureGroup(Resource):
             key = {"SecurityConfig": {"KmsKeyId": self.online_key}} if self.online_key else {}
             request["OnlineStoreConfig"] = {"EnableOnlineStore": True, **key}
         if self.offline:
-            table = f"{self.name.replace('-', '_').lower()}_{time.time_ns() // 1_000_000}"
-            request["OfflineStoreConfig"] = {
-                "S3StorageConfig": {"S3Uri": self.offline["uri"], "KmsKeyId": self.offline["key"]},
-                "DataCatalogConfig": {
-                    "Catalog": "AwsDataCatalog", "Database": self.offline["database"], "TableName": table
-                },
-            }  # fmt: skip
+            request["OfflineStoreConfig"] = offline_store.request(self.offline, self.name)
         return request | {k: v for k, v in (("RoleArn", self.role), ("Description", self.description)) if v}
 
     def _settled(self, aws: Session, name: str) -> Description | None:
@@ -157,9 +148,7 @@ def _moving(answer: Description) -> Collection[str]:
 
 
 def _fields(answer: Description) -> dict[str, Any]:
-    online, offline = answer.get("OnlineStoreConfig", {}), answer.get("OfflineStoreConfig")
-    storage = offline["S3StorageConfig"] if offline else {}
-    catalog = offline.get("DataCatalogConfig", {}) if offline else {}
+    online = answer.get("OnlineStoreConfig", {})
     return {
         "name": answer["FeatureGroupName"],
         "features": {each["FeatureName"]: each["FeatureType"] for each in answer["FeatureDefinitions"]},
@@ -167,28 +156,24 @@ def _fields(answer: Description) -> dict[str, Any]:
         "event_time": answer["EventTimeFeatureName"],
         "online": online.get("EnableOnlineStore", False),
         "online_key": online.get("SecurityConfig", {}).get("KmsKeyId"),
-        "offline": offline
-        and {"uri": storage["S3Uri"], "key": storage.get("KmsKeyId"), "database": catalog.get("Database")},
+        "offline": offline_store.described(_store(answer)),
         "role": answer.get("RoleArn"),
     }
 
 
-def _store(answer: Description) -> dict[str, str]:
-    """Where the offline store is; nothing without one."""
-    offline = answer.get("OfflineStoreConfig", {})
-    catalog = offline.get("DataCatalogConfig", {})
-    found = {
-        "offline_uri": offline.get("S3StorageConfig", {}).get("ResolvedOutputS3Uri"),
-        "database": catalog.get("Database"),
-        "table": catalog.get("TableName"),
-    }
-    return {name: value for name, value in found.items() if value}
+def _held(aws: Session, answer: Description) -> str | None:
+    if offline := offline_store.records(aws, _store(answer)):
+        return offline
+    online = answer.get("OnlineStoreConfig", {}).get("EnableOnlineStore")
+    if not online or answer["FeatureGroupStatus"] == "CreateFailed":
+        return None
+    runtime, name = aws.client("sagemaker-featurestore-runtime"), answer["FeatureGroupName"]
+    return "records online" if runtime.list_records(FeatureGroupName=name, MaxResults=1)["RecordIdentifiers"] else None
 
 
-def _place(store: Mapping[str, str]) -> tuple[str, str]:
-    """The bucket and the group's own folder in it; its records are below `data/`."""
-    bucket, path = store["offline_uri"].removeprefix("s3://").split("/", 1)
-    return bucket, path.rstrip("/").removesuffix("data")
+def _store(answer: Description) -> offline_store.Store:
+    store: offline_store.Store = answer.get("OfflineStoreConfig", {})
+    return store
 
 
 def _definitions(features: Mapping[str, str]) -> list[dict[str, str]]:
