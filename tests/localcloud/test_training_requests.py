@@ -139,3 +139,32 @@ def test_only_jobs_that_have_ended_are_deleted(jobs):
     assert jobs.refused("describe_training_job", TrainingJobName=name)[1] == "Requested resource not found."
     jobs.sagemaker.create_training_job(**(jobs.request("pass") | {"TrainingJobName": name}))
     assert jobs.wait(name)["TrainingJobStatus"] == "Completed"
+
+
+@pytest.mark.parametrize("name", ["../../escape", "-dash", "a" * 64, "under_score"])
+def test_names_are_what_the_model_allows(jobs, name):
+    request = jobs.request("pass") | {"TrainingJobName": name}
+    code, message = jobs.refused("create_training_job", **request)
+    assert code == "ValidationException"
+    assert "at 'trainingJobName' failed to satisfy constraint" in message
+
+
+def test_nothing_leads_out_of_the_jobs_folder(jobs):
+    data = [channel("..", jobs.put("escape/x", "1"))]
+    assert "channelName" in jobs.refused("create_training_job", **jobs.request("pass", InputDataConfig=data))[1]
+    away = {"S3Uri": f"s3://{jobs.bucket}/escape", "LocalPath": "/opt/ml/../../etc"}
+    job = jobs.run("pass", CheckpointConfig=away)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "keeps checkpoints only under /opt/ml" in job["FailureReason"]
+
+
+def test_a_name_that_is_free_again_is_taken_at_once(jobs):
+    """The end of a job is seen when nothing of it is left that the next one could lose."""
+    name = jobs.name()
+    for number in range(5):
+        script = f"import time; time.sleep(0.05); open('/opt/ml/model/n', 'w').write('{number}')"
+        jobs.sagemaker.create_training_job(**(jobs.request(script) | {"TrainingJobName": name}))
+        job = jobs.wait(name)
+        assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+        assert jobs.unpacked(job["ModelArtifacts"]["S3ModelArtifacts"]) == {"n": str(number).encode()}
+        jobs.sagemaker.delete_training_job(TrainingJobName=name)

@@ -45,6 +45,8 @@ class Progress:
     def finish(self, secondary: str, **members: Any) -> None:
         """The end: Completed, Failed, Stopped or MaxRuntimeExceeded (which is a kind of Stopped)."""
         status = secondary if secondary in FINISHED else "Stopped"
+        if reason := members.get("FailureReason"):
+            members["FailureReason"] = reason[:LONGEST_REASON]
         with self._cloud.lock:
             now = self._move(secondary, members | {"TrainingJobStatus": status})
             self._job["SecondaryStatusTransitions"][-1]["EndTime"] = now
@@ -56,10 +58,6 @@ class Progress:
                     "TrainingTimeInSeconds": seconds,
                     "BillableTimeInSeconds": seconds,
                 }
-
-    def fail(self, reason: str) -> None:
-        """Failed, and why."""
-        self.finish("Failed", FailureReason=reason[:LONGEST_REASON])
 
     def _move(self, secondary: str, members: dict[str, Any]) -> Any:
         now = self._cloud.now()

@@ -7,6 +7,7 @@ the metrics and the artifacts go to the local cloud's own services, as SageMaker
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -76,30 +77,32 @@ class TrainingRun:
             threading.Thread(target=self._child.stop, args=(GRACE,), daemon=True).start()
 
     def _run(self) -> None:
+        end, members = "Failed", dict[str, Any]()
         try:
-            self._steps()
+            end, members = self._steps()
         except JobFailed as error:
-            self._progress.fail(str(error))
+            members = {"FailureReason": str(error)}
         except Exception as error:
             log.exception("training job %s", self._name)
-            self._progress.fail(f"InternalServerError: the local cloud could not run the job: {error!r}")
-        finally:
-            self._workspace.remove()
+            members = {"FailureReason": f"InternalServerError: the local cloud could not run the job: {error!r}"}
+        self._workspace.remove()  # before anybody sees the end: a new job may then take the name, and the folder
+        with self._cloud.lock:
             running(self._cloud).pop(self._name, None)
-            self._finished()
+            self._progress.finish(end, **members)
+        self._finished()
 
-    def _steps(self) -> None:
+    def _steps(self) -> tuple[str, dict[str, Any]]:
+        """Everything up to the end; (the last secondary status, members that come with it)."""
         command = self._command()
         self._progress.enter("Downloading", TrainingStartTime=self._cloud.now())
         self._download()
         if self._stopping.is_set():
-            self._progress.finish("Stopped")
-            return
+            return "Stopped", {}
         self._train(command)
         self._progress.enter("Uploading")
         artifacts = self._upload()
         end = "MaxRuntimeExceeded" if self._expired else "Stopped" if self._stopping.is_set() else "Completed"
-        self._progress.finish(end, ModelArtifacts=artifacts)
+        return end, {"ModelArtifacts": artifacts}
 
     def _command(self) -> list[str]:
         """What the container runs: the request's entrypoint, or the toolkit in place of a framework image's own."""
@@ -158,8 +161,9 @@ class TrainingRun:
         finally:
             output.close()
             metrics.flush()
-            with self._cloud.lock:
-                self._job["FinalMetricDataList"] = metrics.final()
+            if final := metrics.final():
+                with self._cloud.lock:
+                    self._job["FinalMetricDataList"] = final
         if code != 0 and not self._expired and not self._stopping.is_set():
             self._save_checkpoints(self._cloud.aws("s3"))
             raise JobFailed(algorithm_error(self._workspace.failure(), code))
@@ -198,9 +202,11 @@ class TrainingRun:
                 (self._workspace.ml / "model", "model"),
                 (self._workspace.ml / "output/data", "output"),
             ):
-                if any(folder.iterdir()) and plain:
+                if not folder.is_dir() or not any(folder.iterdir()):
+                    continue
+                if plain:
                     s3_data.upload_tree(s3, folder, target.below(name), output.get("KmsKeyId"))
-                elif any(folder.iterdir()):
+                else:
                     s3_data.pack(s3, folder, target.below(f"{name}.tar.gz"), output.get("KmsKeyId"))
         except DataError as error:
             raise JobFailed(f"ClientError: Artifact upload failed:{error}") from error
@@ -222,7 +228,7 @@ class TrainingRun:
                 raise JobFailed(f"ClientError: Artifact upload failed:{error}") from error
 
     def _checkpoints(self, config: Mapping[str, str]) -> Path:
-        local = Path(config.get("LocalPath", f"{OPT_ML}/checkpoints"))
+        local = Path(os.path.normpath(config.get("LocalPath", f"{OPT_ML}/checkpoints")))
         if not local.is_relative_to(OPT_ML):
             raise JobFailed(f"ClientError: the local cloud keeps checkpoints only under {OPT_ML}, not at {local}")
         return self._workspace.ml / local.relative_to(OPT_ML)

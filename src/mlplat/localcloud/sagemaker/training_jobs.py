@@ -40,6 +40,7 @@ class TrainingJobs:
 
     def create_training_job(self, request: dict[str, Any]) -> dict[str, Any]:
         """Check the request as AWS does, and start the job."""
+        check_name("trainingJobName", request["TrainingJobName"], 63)
         self._refuse_duplicate(request["TrainingJobName"])
         check_request(self._cloud, request)
         return {"TrainingJobArn": self.start(request)}
@@ -56,7 +57,7 @@ class TrainingJobs:
             self._refuse_duplicate(name)
             self._jobs[name] = job
             self._cloud.tag(job["TrainingJobArn"], request.get("Tags"))
-        training.TrainingRun(self._cloud, job, finished).start()
+            training.TrainingRun(self._cloud, job, finished).start()  # whoever sees the job can stop it
         return str(job["TrainingJobArn"])
 
     def describe_training_job(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -130,6 +131,20 @@ class TrainingJobs:
         }  # fmt: skip
 
 
+def check_name(member: str, name: str, longest: int) -> None:
+    """Names are folders here, too: only what the model's pattern allows."""
+    if len(name) > longest:
+        raise invalid(
+            f"1 validation error detected: Value '{name}' at '{member}' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {longest}"
+        )
+    if not re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", name):
+        raise invalid(
+            f"1 validation error detected: Value '{name}' at '{member}' failed to satisfy constraint: "
+            f"Member must satisfy regular expression pattern: ^[a-zA-Z0-9](-*[a-zA-Z0-9]){{0,{longest - 1}}}"
+        )
+
+
 def check_request(cloud: Cloud, request: Mapping[str, Any]) -> None:
     """Refuse what AWS refuses, and honestly what the local cloud can't do. Don't hold the cloud's lock."""
     check_algorithm(request.get("AlgorithmSpecification", {}))
@@ -180,9 +195,15 @@ def _check_stopping(request: Mapping[str, Any]) -> None:
 
 def _check_channel(cloud: Cloud, channel: Mapping[str, Any], role: str) -> None:
     """The data must be there when the job is made."""
+    name = channel["ChannelName"]
+    if not re.fullmatch(r"[A-Za-z0-9.\-_]+", name) or name in (".", ".."):
+        raise invalid(
+            f"1 validation error detected: Value '{name}' at 'inputDataConfig.member.channelName' failed to satisfy "
+            "constraint: Member must satisfy regular expression pattern: [A-Za-z0-9\\.\\-_]+"
+        )
     source = channel["DataSource"].get("S3DataSource")
     if source is None or source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
-        raise invalid(f"The local cloud reads channels from S3 by prefix or manifest only: {channel['ChannelName']}.")
+        raise invalid(f"The local cloud reads channels from S3 by prefix or manifest only: {name}.")
     place = Place.parse(source["S3Uri"])
     try:
         s3_data.sources(cloud.aws("s3"), source)

@@ -13,7 +13,7 @@ from mlplat.localcloud.executors.search_space import Range, RangeError
 from mlplat.localcloud.sagemaker.errors import in_use, invalid, not_found
 from mlplat.localcloud.sagemaker.job_lists import Members, page
 from mlplat.localcloud.sagemaker.training_jobs import MEMBERS as CHILD_MEMBERS
-from mlplat.localcloud.sagemaker.training_jobs import TrainingJobs, check_request
+from mlplat.localcloud.sagemaker.training_jobs import TrainingJobs, check_name, check_request
 
 MEMBERS = Members(name="HyperParameterTuningJobName", status="HyperParameterTuningJobStatus")
 
@@ -49,7 +49,7 @@ class TuningJobs:
             self._refuse_duplicate(name)
             self._jobs[name] = job
             self._cloud.tag(job["HyperParameterTuningJobArn"], request.get("Tags"))
-        tuning.TuningRun(self._cloud, job, self._children).start()
+            tuning.TuningRun(self._cloud, job, self._children).start()
         return {"HyperParameterTuningJobArn": job["HyperParameterTuningJobArn"]}
 
     def describe_hyper_parameter_tuning_job(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -142,8 +142,7 @@ def check_tuning(request: Mapping[str, Any]) -> None:
             raise invalid(f"The local cloud does not implement {what}.")
     if "TrainingJobDefinition" not in request:
         raise invalid("A TrainingJobDefinition is required.")
-    if len(request["HyperParameterTuningJobName"]) > LONGEST_NAME:
-        raise invalid(f"HyperParameterTuningJobName must have at most {LONGEST_NAME} characters.")
+    check_name("hyperParameterTuningJobName", request["HyperParameterTuningJobName"], LONGEST_NAME)
     config, definition = request["HyperParameterTuningJobConfig"], request["TrainingJobDefinition"]
     if config["Strategy"] not in ("Bayesian", "Random", "Grid"):
         raise invalid(f"The local cloud does not implement the strategy {config['Strategy']}.")
