@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.localcloud.hosted import Hosted, host, until
+from tests.localcloud.hosted import IMAGE, Hosted, host, until
 
 PING_FAILED = (
     "The primary container for production variant {} did not pass the ping health check. "
@@ -293,3 +293,35 @@ def test_what_is_not_served_is_refused(hosted: Hosted) -> None:
     )
     assert code == "ValidationException"
     assert "shadow variants" in message
+
+
+def test_a_model_of_a_model_package(hosted: Hosted) -> None:
+    """The package says image, data and environment; the model's own environment comes on top of it."""
+    code = """
+        import os
+        def model_fn(model_dir): return os.environ["GREETING"] + " " + os.environ["WHOM"]
+        def transform_fn(model, body, content_type, accept): return model
+    """
+    url = hosted.upload("packaged.tar.gz", {"code/inference.py": code})
+    group = f"packages-{hosted.mark}"
+    hosted.sagemaker.create_model_package_group(ModelPackageGroupName=group)
+    container = {"Image": IMAGE, "ModelDataUrl": url, "Environment": {"GREETING": "hello", "WHOM": "nobody"}}
+    package = hosted.sagemaker.create_model_package(
+        ModelPackageGroupName=group,
+        ModelApprovalStatus="Approved",
+        InferenceSpecification={
+            "Containers": [container],
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        },
+    )["ModelPackageArn"]
+    model = f"packaged-{hosted.mark}"
+    hosted.sagemaker.create_model(
+        ModelName=model,
+        PrimaryContainer={"ModelPackageName": package, "Environment": {"WHOM": "world"}},
+        ExecutionRoleArn=hosted.role,
+    )
+    name = hosted.create("packaged", hosted.config("c", {"a": (model, 1)}))
+    assert hosted.invoke(name)["Body"] == "hello world"
+    variant = hosted.settled(name)["ProductionVariants"][0]
+    assert variant["DeployedImages"][0]["SpecifiedImage"] == IMAGE
