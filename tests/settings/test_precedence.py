@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlplat.settings import load, packaged_project
+from mlplat.settings import Settings, load, packaged_project
 from mlplat.settings.problems import dotted
 
 CONFIG = packaged_project() / "config"
@@ -97,6 +97,16 @@ def test_empty_variables_and_plain_ones_are_no_settings() -> None:
     assert load(config=CONFIG, environ=environ).model_dump() == load(config=CONFIG, environ={}).model_dump()
 
 
+def test_only_load_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REGION", "MLPLAT_REGION", "PROFILE", "NETWORK"):
+        monkeypatch.setenv(name, "eu-west-1")
+    assert Settings().region == "us-east-1"
+    assert Settings(region="eu-north-1").region == "eu-north-1"
+    assert load(config=CONFIG).region == "eu-west-1"
+    assert Settings().region == "us-east-1", "what was loaded is forgotten"
+    assert Settings().profile is None
+
+
 def test_a_flag_that_was_not_given_is_no_setting() -> None:
     assert load(config=CONFIG, environ={}, flags={"apply.parallelism": None}).apply.parallelism == 16
     assert load(config=CONFIG, environ={}, flags={"apply.parallelism": 3}).apply.parallelism == 3
@@ -121,6 +131,17 @@ def test_a_namespace_completes_tables_but_replaces_a_tuning_range(folder: Path) 
     assert workload.tuning is not None
     assert workload.tuning.ranges["learning_rate"].model_dump() == {"type": "categorical", "values": ["0.1", "0.2"]}
     assert set(workload.tuning.ranges) == {"learning_rate", "max_iter", "max_leaf_nodes"}
+    assert list(workload.tuning.ranges) == list(load(config=CONFIG, environ={}).workloads["churn"].tuning.ranges)  # type: ignore[union-attr]
+
+
+def test_a_variable_replaces_no_range_that_it_gives_no_type(folder: Path) -> None:
+    (folder / "development.toml").write_text(
+        "[workloads.churn.tuning.ranges.max_iter]\ntype = 'integer'\nmin = 1\nmax = 9\n"
+    )
+    environ = {"MLPLAT_WORKLOADS__CHURN__TUNING__RANGES__MAX_ITER__MAX": "8"}
+    tuning = load(config=folder, environ=environ).workloads["churn"].tuning
+    assert tuning is not None
+    assert tuning.ranges["max_iter"].model_dump() == {"type": "integer", "min": 1, "max": 8, "scaling": "Auto"}
 
 
 def test_paths_belong_to_the_file_or_folder_that_says_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

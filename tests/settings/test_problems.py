@@ -64,6 +64,7 @@ Wrong = Callable[..., list[str]]
         ("[workloads.churn.tuning.ranges]\nx = { type = 'continuous', min = 0, max = 1, scaling = 'Logarithmic' }", "development.toml:2: workloads.churn.tuning.ranges.x.min = 0: must be greater than 0 for Logarithmic scaling"),
         ("[workloads.churn.tuning.ranges]\nx = { type = 'continuous', min = 0, max = 1, scaling = 'ReverseLogarithmic' }", 'development.toml:2: workloads.churn.tuning.ranges.x.scaling = "ReverseLogarithmic": ReverseLogarithmic needs 0 <= min < max < 1'),
         ("[workloads.churn.tuning.ranges]\nx = { type = 'categorical', values = [] }", "development.toml:2: workloads.churn.tuning.ranges.x.values = []: must not be empty"),
+        ("[workloads.churn.tuning.ranges]\n\nmax_iter = { type = 'integer', min = 5 }", "development.toml:3: workloads.churn.tuning.ranges.max_iter.max: missing"),
         ("[workloads.new]\nsource = '.'\nimage = 'a/b'\nchannels = { train = '.' }", "development.toml:1: workloads.new.model_package_group: missing"),
     ],
 )  # fmt: skip

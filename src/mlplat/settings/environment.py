@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -26,7 +26,7 @@ PREFIX = "MLPLAT_"
 TRUE, FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
 
 
-def read_environment(environ: Mapping[str, str], files: Layer) -> tuple[Layer, list[Problem]]:
+def read_environment(environ: Mapping[str, str], files: Sequence[Layer]) -> tuple[Layer, list[Problem]]:
     """What the environment says, and its variables that mean nothing. Empty ones count as not set.
 
     `files` tells how the tables in the configuration are spelled: MLPLAT_WORKLOADS__CHURN__... is [workloads.churn].
@@ -51,7 +51,7 @@ def variable(key: KeyPath) -> str:
     return known.get(key) or PREFIX + "__".join(_plain(part) for part in key)
 
 
-def key_of(name: str, files: Layer) -> KeyPath | None:
+def key_of(name: str, files: Sequence[Layer]) -> KeyPath | None:
     """The key that a variable names, None when there is none.
 
     Tables that name things (workloads) must exist; tables of plain values (hyperparameters) may get new keys.
@@ -67,9 +67,9 @@ def key_of(name: str, files: Layer) -> KeyPath | None:
     return key
 
 
-def known_keys(files: Layer, key: KeyPath = ()) -> Iterator[KeyPath]:
+def known_keys(files: Sequence[Layer], key: KeyPath = ()) -> Iterator[KeyPath]:
     """Every key that a value can have, with the names that the files give to things."""
-    names = list(_names_at(key, files))
+    names = list(dict.fromkeys(_names_at(key, files)))
     if key and not names:
         yield key
     for name in names:
@@ -80,14 +80,14 @@ def _plain(part: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", "_", part).upper()
 
 
-def _names_at(key: KeyPath, files: Layer) -> Iterator[str]:
+def _names_at(key: KeyPath, files: Sequence[Layer]) -> Iterator[str]:
     """The names in a table: its fields, or what the files have in it."""
     for kind in kinds_at(key):
         if is_table(kind):
             yield from kind.model_fields
         elif get_origin(kind) is dict:
-            here = files.at(key)
-            yield from here if isinstance(here, dict) else ()
+            for here in (layer.at(key) for layer in files):
+                yield from here if isinstance(here, dict) else ()
 
 
 def _takes_new_values(key: KeyPath) -> bool:

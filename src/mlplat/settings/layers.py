@@ -1,4 +1,4 @@
-"""The layers that settings are made of: values and where each came from, read from files, flags, and merged."""
+"""The layers that settings are made of: values and where each came from, read from files and flags."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from typing import Any
 
 from mlplat.errors import SettingsError
 from mlplat.settings.problems import KeyPath, Origin, shown_path
-
-WHOLE: tuple[KeyPath, ...] = (("workloads", "*", "tuning", "ranges", "*"),)
-"""Tables that a later file replaces instead of completing: a range of another type has other keys."""
 
 PATHS: tuple[KeyPath, ...] = (("workloads", "*", "source"), ("workloads", "*", "channels", "*"))
 """Values that are paths, relative to the file that holds them."""
@@ -33,10 +30,6 @@ class Layer:
             table = table.setdefault(part, {})
         table[key[-1]] = value
         self.origins.update(dict.fromkeys((key, *_keys(key, value)), origin))
-
-    def over(self, below: Layer) -> Layer:
-        """This layer on top of another."""
-        return Layer(_merged((), below.values, self.values), {**below.origins, **self.origins})
 
     def origin(self, key: KeyPath) -> Origin:
         """Where a key was written; for one that was not, where something in it was, or else its table."""
@@ -152,12 +145,3 @@ def _absolute(key: KeyPath, value: Any, folder: Path) -> Any:
     if isinstance(value, dict):
         return {name: _absolute((*key, name), each, folder) for name, each in value.items()}
     return absolute(value, folder) if is_like(key, PATHS) else value
-
-
-def _merged(key: KeyPath, below: Any, above: Any) -> Any:
-    if not isinstance(below, dict) or not isinstance(above, dict):
-        return above
-    if is_like(key, WHOLE) and "type" in above:
-        return above
-    both = {name: _merged((*key, name), below[name], above[name]) for name in below if name in above}
-    return {**below, **above, **both}

@@ -16,6 +16,7 @@ from mlplat.settings.layers import Layer, from_flags, read_file
 from mlplat.settings.limits import NamespaceName
 from mlplat.settings.model import Settings
 from mlplat.settings.problems import Origin, Problem, nearest, shown_path
+from mlplat.settings.sources import Layers
 
 DEFAULTS = "default.toml"
 _NAMESPACE: TypeAdapter[str] = TypeAdapter(NamespaceName)
@@ -38,23 +39,19 @@ def load(
     base = read_file(folder / DEFAULTS)
     chosen, origin = _namespace(folder, base, namespace, environ)
     own = read_file(folder / f"{chosen}.toml")
-    files = own.over(base)
-    variables, problems = read_environment(environ, files)
+    variables, problems = read_environment(environ, (base, own))
     if own.at(("namespace",)) not in (..., chosen):
         reason = f"this is the file of {chosen}; the namespace is chosen by {DEFAULTS}, MLPLAT_NAMESPACE or --namespace"
         problems.append(Problem(own.origin(("namespace",)), ("namespace",), reason, own.at(("namespace",))))
-    layers = from_flags(flags or {}).over(variables.over(files))
-    layers.put(("namespace",), chosen, origin)
-    return _checked(layers, folder, problems)
+    given = from_flags(flags or {})
+    given.put(("namespace",), chosen, origin)
+    return _checked(Layers(given, variables, own, base), folder, problems)
 
 
-def configured(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Layer:
-    """What all files of the config folder hold, for names; which namespace wins is of no matter here."""
-    folder = _directory(config, os.environ if environ is None else environ)
-    layer = read_file(folder / DEFAULTS)
-    for name in namespaces(folder):
-        layer = read_file(folder / f"{name}.toml").over(layer)
-    return layer
+def configured(config: Path | None = None) -> list[Layer]:
+    """What the files of the config folder hold, default.toml first."""
+    folder = _directory(config, os.environ)
+    return [read_file(folder / DEFAULTS), *(read_file(folder / f"{name}.toml") for name in namespaces(folder))]
 
 
 def packaged_project() -> Path:
@@ -120,14 +117,16 @@ def _namespace(folder: Path, base: Layer, flag: str | None, environ: Mapping[str
     return name, origin
 
 
-def _checked(layers: Layer, folder: Path, problems: list[Problem]) -> Settings:
+def _checked(layers: Layers, folder: Path, problems: list[Problem]) -> Settings:
     try:
-        settings = Settings.model_validate(layers.values)
+        with layers.in_force():
+            settings = Settings()
     except ValidationError as error:
-        raise _error(sorted([*problems, *explain(error, layers)], key=lambda problem: problem.place)) from None
+        found = [*problems, *explain(error, layers.merged())]
+        raise _error(sorted(found, key=lambda problem: problem.place)) from None
     if problems:
         raise _error(problems)
-    settings.came_from(layers.origins, folder)
+    settings.came_from(layers.merged().origins, folder)
     return settings
 
 

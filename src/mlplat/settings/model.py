@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mlplat.settings.limits import (
     DIGEST,
@@ -22,6 +23,7 @@ from mlplat.settings.limits import (
 )
 from mlplat.settings.problems import KeyPath, Origin, Refusal, dotted, matching, nearest, refuse
 from mlplat.settings.section import Section
+from mlplat.settings.sources import sources_in_force
 from mlplat.settings.workloads import Endpoint, FeatureGroup, Workload
 
 Days = Annotated[int, Field(ge=1, le=36500)]
@@ -155,8 +157,10 @@ class Local(Section):
     transition_delay_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.5
 
 
-class Settings(Section):
+class Settings(BaseSettings):
     """The effective settings of one namespace."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, strict=True)
 
     namespace: NamespaceName = "development"
     target: Literal["aws", "local"] = "aws"
@@ -179,6 +183,22 @@ class Settings(Section):
 
     _origins: dict[KeyPath, Origin] = PrivateAttr(default_factory=dict)
     _directory: Path = PrivateAttr(default_factory=Path)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given by name, then the layers that `load` has read: flags, environment, namespace, default.toml.
+
+        pydantic-settings' own source of the environment would pass over variables that name no key, and can't know
+        how the tables in the files are spelled.
+        """
+        return (init_settings, *sources_in_force(settings_cls))
 
     @property
     def directory(self) -> Path:

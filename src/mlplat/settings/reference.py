@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from mlplat.settings.environment import known_keys, variable
-from mlplat.settings.layers import Layer
 from mlplat.settings.loading import configured
 from mlplat.settings.problems import KeyPath
 from mlplat.settings.schema import bounds_at, default_at, fields_at, kinds_at
@@ -18,8 +17,7 @@ _WORDS = {bool: "true or false", int: "whole number", float: "number", str: "tex
 
 def reference(config: Path | None = None) -> Iterator[tuple[KeyPath, str, str, str]]:
     """Key, environment variable, what is allowed, and what is built in (JSON); by the tables in the config folder."""
-    files: Layer = configured(config)
-    for key in dict.fromkeys(known_keys(files)):
+    for key in dict.fromkeys(known_keys(configured(config))):
         if fields_at(key[:-1]):  # not the features, metrics, hyperparameters that somebody named
             default = default_at(key)
             yield key, variable(key), allowed(key), "" if default is None else json.dumps(default)
