@@ -118,6 +118,8 @@ class Logs(Section):
     """The log groups."""
 
     retention_days: RetentionDays = 30
+    account_wide: bool = True
+    """Whether this namespace manages the log groups of SageMaker's jobs, which are the whole account's."""
 
 
 class Access(Section):

@@ -2,7 +2,8 @@
 
 Other templates take from here, by address and output: `kms_key.platform` (arn), `bucket.raw|processed|models|
 experiments` (name, arn, uri), `subnet.private_N` (id), `security_group.workloads` (id), `glue_database.catalog` (name),
-`log_group.training|processing|inference_<endpoint>` (arn, name).
+`log_group.inference_<endpoint>` (arn, name). Nothing refers to `log_group.training|processing`, which another namespace
+of the account may manage.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
     from mlplat.templates.release import Release
 
 JOB_LOGS = {"training": "/aws/sagemaker/TrainingJobs", "processing": "/aws/sagemaker/ProcessingJobs"}
-"""SageMaker's log groups for jobs: one name for the whole account (developer guide, "Log groups and streams")."""
+"""SageMaker's log groups for jobs: one name for the whole account (developer guide, "Log groups and streams").
+
+One namespace of an account manages them. They are declared like any other group, so what carries another namespace's
+tags is refused, and what SageMaker made first is taken over.
+"""
 
 
 def ml_data_infrastructure(settings: Settings, place: Place, _releases: Mapping[str, Release]) -> list[Declared]:
@@ -168,11 +173,6 @@ def _log_groups(settings: Settings, place: Place) -> Iterator[Declared]:
     endpoints = {
         f"inference_{endpoint}": f"/aws/sagemaker/Endpoints/{place.name(endpoint)}" for endpoint in settings.endpoints
     }
-    for purpose, name in {**JOB_LOGS, **endpoints}.items():
-        group = LogGroup(
-            name=name,
-            retention_days=settings.logs.retention_days,
-            kms_key=KEY,
-            shared=purpose in JOB_LOGS,
-        )
+    for purpose, name in {**(JOB_LOGS if settings.logs.account_wide else {}), **endpoints}.items():
+        group = LogGroup(name=name, retention_days=settings.logs.retention_days, kms_key=KEY)
         yield Declared(f"{DATA}.log_group.{purpose}", group)
