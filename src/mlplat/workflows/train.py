@@ -53,8 +53,9 @@ def workload_of(platform: Platform, name: str | None) -> tuple[str, Workload]:
     if name is not None and name in known:
         return name, known[name]
     near = get_close_matches(name or "", known, n=1, cutoff=0.3)
+    wrong = "which workload? The" if name is None else f"unknown workload {name!r}: the"
     raise UsageError(
-        f"unknown workload {name!r}" if name else "which workload?" + f" The configuration has {', '.join(known)}",
+        f"{wrong} configuration has {', '.join(known) or 'none'}",
         hint=f"mlplat train {near[0] if near else next(iter(known), 'NAME')}",
     )
 
