@@ -51,7 +51,7 @@ class FakeCloud:
 
     things: dict[tuple[str, str], Thing] = field(default_factory=dict)
     faults: dict[int, str] = field(default_factory=dict)
-    """refuse: an error; drop: done, but the answer is lost; lose: not done, and the answer is lost; kill_before, kill_after."""
+    """refuse: an error; drop: done, but the answer is lost; lose: not done; kill_before, kill_after: the last."""
     always: dict[tuple[str, str], Exception] = field(default_factory=dict)
     """(verb, name) -> raised by every such call."""
     unreadable: dict[str, Exception] = field(default_factory=dict)
@@ -238,7 +238,8 @@ class Fake(Resource):
         cloud.mutate("delete", self.name, remove)
 
     def _stored(self) -> dict[str, Any]:
-        return {"name": self.name, "color": self.color, "shape": self.shape, "host": self.host, "links": sorted(self.links)}  # type: ignore[type-var]  # fmt: skip
+        fields = {name: getattr(self, name) for name in ("name", "color", "shape", "host")}
+        return fields | {"links": sorted(map(str, self.links))}
 
     def _check_refs(self, cloud: FakeCloud) -> None:
         ids = {id for _, id in cloud.things}

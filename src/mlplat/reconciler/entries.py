@@ -69,6 +69,16 @@ class Entry:
         """Whether its creation was begun and never completed: it may exist and not show yet."""
         return self.intent is not None and self.intent.get("verb") == "create"
 
+    def left_behind(self, name: str) -> tuple[Deposed, ...]:
+        """The other objects of the address, now that it is to have the object called `name`.
+
+        Among them one whose creation was begun under another name, before the configuration changed.
+        """
+        others = tuple(old for old in self.deposed if old.fields.get("name") != name)
+        if self.is_uncertain and self.fields.get("name") != name:
+            return (*others, Deposed(None, self.fields, self.needs))
+        return others
+
     def to_json(self) -> dict[str, Any]:
         """As the file keeps it."""
         return {

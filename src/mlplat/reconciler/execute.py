@@ -155,12 +155,12 @@ class Executor:
         def begun(entry: Entry | None) -> Entry:
             entry = entry or Entry(step.kind, step.seen.id if step.seen else None)
             if verb == "replace":
-                kept = tuple(old for old in entry.deposed if not old.is_same(None, resource.name))
                 coming = Deposed(None, fields, tuple(sorted(step.needs)))
-                return replace(entry, intent={"verb": verb}, deposed=(*kept, coming))
+                return replace(entry, intent={"verb": verb}, deposed=(*entry.left_behind(resource.name), coming))
             needs = tuple(sorted({*entry.needs, *step.needs}))
             if verb == "create":
-                return replace(entry, id=None, fields=fields, outputs={}, needs=needs, intent={"verb": verb})
+                others = entry.left_behind(resource.name)
+                return Entry(step.kind, None, fields, {}, needs, {"verb": verb}, others)
             id = _there(step).id
             return replace(entry, id=id, fields=entry.fields or fields, needs=needs, intent={"verb": verb})
 

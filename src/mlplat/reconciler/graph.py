@@ -52,16 +52,18 @@ def reached(graph: Graph[N], start: Iterable[N]) -> set[N]:
     return found
 
 
-def without_cycles(graph: Mapping[N, set[N]], soft: Collection[tuple[N, N]]) -> dict[N, set[N]]:
-    """The graph without as few `soft` edges (node, before) as a cycle needs. Raises CycleError for a hard one."""
+def without_cycles(graph: Mapping[N, set[N]], *soft: Collection[tuple[N, N]]) -> dict[N, set[N]]:
+    """The graph without the soft edges (node, before) that close a cycle; of each cycle, the softest goes.
+
+    `soft` are sets of edges, the softest first. Raises graphlib.CycleError when a cycle has none.
+    """
     found = {node: set(before) for node, before in graph.items()}
     while True:
         try:
             TopologicalSorter(found).prepare()
         except CycleError as error:
-            path: list[N] = error.args[1]
-            edges = [(after, before) for before, after in pairwise(path)]
-            loose = next((edge for edge in edges if edge in soft and edge[1] in found[edge[0]]), None)
+            edges = [(after, before) for before, after in pairwise(error.args[1])]
+            loose = next((edge for each in soft for edge in edges if edge in each), None)
             if loose is None:
                 raise
             found[loose[0]].discard(loose[1])

@@ -51,11 +51,10 @@ def _main(address: str, entry: Entry) -> Leaving:
 def _left_behind(address: str, entry: Entry, declared: Declared | None) -> list[Leaving]:
     """Without the object of the declared name: that one is wanted again."""
     found = []
-    for old in entry.deposed:
+    for old in entry.left_behind(declared.resource.name) if declared else entry.deposed:
         resource = remembered(address, entry.kind, old.fields)
-        if declared is None or declared.resource.name != resource.name:
-            target = Target(old.address(address), address, resource, old.id, uncertain=old.id is None)
-            found.append(Leaving(target, old.needs, deposed=True))
+        target = Target(old.address(address), address, resource, old.id, uncertain=old.id is None)
+        found.append(Leaving(target, old.needs, deposed=True))
     return found
 
 

@@ -2,9 +2,12 @@
 
 Most steps are one task. A replace is two, because something comes between them:
 - create-first: the new object is made, everything that used the old one moves over, the old one is removed;
-- delete-first: whatever can't live without the object, and is itself deleted or replaced, goes before it; the new
-  one is made when the old one is gone. It decides as late as it can, when what it needs is there; only when
-  something that it uses must go itself does it go early, because that one can't go while it is used.
+- delete-first: whatever uses the object, and is itself deleted or replaced, goes before it; the new one is made when
+  the old one is gone. It goes as late as it can, when what the new one needs is there, because only then it is known
+  whether it has to; only when something that it needs can't be there before it is gone does it go early.
+
+What uses a delete-first object in a field that can change is updated when the new one is there: where AWS refuses to
+delete what is in use like that, the step fails with AWS's own words and nothing is lost.
 """
 
 from __future__ import annotations
@@ -47,16 +50,22 @@ class Schedule:
 def schedule(steps: Sequence[Step]) -> Schedule:
     """The tasks of a plan. Old dependencies yield where they contradict the new ones."""
     by_address = {step.address: step for step in steps}
-    swapped = {a for a, step in by_address.items() if step.action is Action.REPLACE and not step.creates_first}
-    early = frozenset(a for a in swapped if by_address[a].used & swapped)
+    swapped = {a for a, step in by_address.items() if _is_swapped(step)}
     tasks: dict[Task, set[Task]] = {}
-    soft: set[tuple[Task, Task]] = set()
+    late: set[tuple[Task, Task]] = set()
+    past: set[tuple[Task, Task]] = set()
     for step in steps:
         for task in _parts(step):
-            hard, old = _before(task, step, by_address, early)
+            hard, old = _before(task, step, by_address)
             tasks[task] = hard | old
-            soft |= {(task, before) for before in old - hard}
-    return Schedule(graph.without_cycles(tasks, soft), early)
+            past |= {(task, before) for before in old - hard}
+            if task.part is Part.REMOVE and _is_swapped(step) and not step.needs & step.used & swapped:
+                needed = _needed(step, by_address)
+                tasks[task] |= needed
+                late |= {(task, before) for before in needed}
+    found = graph.without_cycles(tasks, late, past)
+    early = {a for a in swapped if not _needed(by_address[a], by_address) <= found[Task(a, Part.REMOVE)]}
+    return Schedule(found, frozenset(early))
 
 
 def _parts(step: Step) -> tuple[Task, ...]:
@@ -68,27 +77,36 @@ def _parts(step: Step) -> tuple[Task, ...]:
     return (make, remove) if step.creates_first else (remove, make)
 
 
-def _before(task: Task, step: Step, steps: Mapping[str, Step], early: frozenset[str]) -> tuple[set[Task], set[Task]]:
+def _before(task: Task, step: Step, steps: Mapping[str, Step]) -> tuple[set[Task], set[Task]]:
     """What must come before a task, and what should, by dependencies of the past."""
-    needed = {_made(steps[need]) for need in step.needs if need in steps}
     users = [steps[user] for user in step.users if user in steps and user != step.address]
     if step.action is Action.DELETE:
-        own = {_parts(steps[a])[0] for a in (step.owner,) if step.deposed and a in steps}
-        return own, {_parts(user)[-1] for user in users if user.address != step.owner}
+        own = {_parts(steps[step.owner])[0]} if step.deposed and step.owner in steps else set()
+        return own, {_let_go(user) for user in users if user.address != step.owner}
     if task.part is Part.MAKE:
-        return needed | ({Task(step.address, Part.REMOVE)} if _is_swapped(step) else set()), set()
+        gone = {Task(step.address, Part.REMOVE)} if _is_swapped(step) else set()
+        return _needed(step, steps) | gone, set()
     if step.creates_first:
         moved = {
             _made(each) for each in steps.values() if step.address in each.needs and each.action is not Action.DELETE
         }
-        return {Task(step.address, Part.MAKE), *moved}, {_parts(user)[-1] for user in users}
-    gone = {Task(user.address, Part.REMOVE) for user in users if user.action is Action.DELETE or _is_swapped(user)}
-    return (set() if step.address in early else needed), gone
+        return {Task(step.address, Part.MAKE), *moved}, {_let_go(user) for user in users}
+    going = [user for user in users if user.action is Action.DELETE or _is_swapped(user)]
+    return set(), {Task(user.address, Part.REMOVE) for user in going}
+
+
+def _needed(step: Step, steps: Mapping[str, Step]) -> set[Task]:
+    """After these, all that the step's new object refers to is there."""
+    return {_made(steps[need]) for need in step.needs if need in steps}
 
 
 def _made(step: Step) -> Task:
-    """The task after which the step's object is there."""
     return Task(step.address, Part.REMOVE if step.action is Action.DELETE else Part.MAKE)
+
+
+def _let_go(user: Step) -> Task:
+    """After this, the user's old object doesn't use anything any more."""
+    return Task(user.address, Part.REMOVE) if _is_swapped(user) else _parts(user)[-1]
 
 
 def _is_swapped(step: Step) -> bool:
