@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from mlplat.localcloud.buckets import context, holds
+from mlplat.localcloud.buckets import context
+from mlplat.localcloud.policies import holds
 
 ENCRYPTION = "s3:x-amz-server-side-encryption"
 

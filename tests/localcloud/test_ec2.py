@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -41,7 +42,21 @@ def allocation(ec2: Any) -> str:
 
 
 def make_nat(ec2: Any, subnet: str, allocation: str, **more: Any) -> dict[str, Any]:
-    return dict(ec2.create_nat_gateway(SubnetId=subnet, AllocationId=allocation, **more)["NatGateway"])
+    made = ec2.create_nat_gateway(SubnetId=subnet, AllocationId=allocation, **more)["NatGateway"]
+    return settled(lambda: ec2.describe_nat_gateways(NatGatewayIds=[made["NatGatewayId"]])["NatGateways"])[0]
+
+
+def delete_nat(ec2: Any, id: str) -> None:
+    ec2.delete_nat_gateway(NatGatewayId=id)
+    settled(lambda: ec2.describe_nat_gateways(NatGatewayIds=[id])["NatGateways"])
+
+
+def settled(read: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    deadline = time.monotonic() + 20
+    while any(each["State"] in ("pending", "deleting") for each in read()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return read()
 
 
 def refusal(call: Callable[..., Any], **params: Any) -> str:
@@ -61,16 +76,15 @@ def test_what_a_nat_gateway_uses_stays_until_it_is_deleted(
     assert "some mapped public address(es)" in refusal(
         ec2.detach_internet_gateway, InternetGatewayId=gateway, VpcId=vpc
     )
-    ec2.delete_nat_gateway(NatGatewayId=nat)
-    make_nat(ec2, subnet, allocation)
-    ec2.delete_nat_gateway(NatGatewayId=make_nat(ec2, subnet, _other(ec2))["NatGatewayId"])
+    delete_nat(ec2, nat)
+    assert make_nat(ec2, subnet, allocation)["State"] == "available"
     assert refusal(ec2.delete_nat_gateway, NatGatewayId="nat-0123456789abcdef0").startswith("NatGatewayNotFound")
 
 
 def test_once_the_nat_gateway_is_deleted_everything_comes_free(
     ec2: Any, vpc: str, subnet: str, gateway: str, allocation: str
 ) -> None:
-    ec2.delete_nat_gateway(NatGatewayId=make_nat(ec2, subnet, allocation)["NatGatewayId"])
+    delete_nat(ec2, make_nat(ec2, subnet, allocation)["NatGatewayId"])
     ec2.release_address(AllocationId=allocation)
     ec2.delete_subnet(SubnetId=subnet)
     assert refusal(ec2.delete_internet_gateway, InternetGatewayId=gateway).startswith("DependencyViolation")
@@ -83,8 +97,7 @@ def test_once_the_nat_gateway_is_deleted_everything_comes_free(
 def test_a_nat_gateway_without_an_internet_gateway_fails_and_frees_its_address(
     ec2: Any, subnet: str, allocation: str
 ) -> None:
-    nat = make_nat(ec2, subnet, allocation)["NatGatewayId"]
-    (seen,) = ec2.describe_nat_gateways(NatGatewayIds=[nat])["NatGateways"]
+    seen = make_nat(ec2, subnet, allocation)
     assert (seen["State"], seen["FailureCode"]) == ("failed", "Gateway.NotAttached")
     ec2.release_address(AllocationId=allocation)
 
@@ -126,6 +139,8 @@ def test_a_gateway_endpoint_has_its_tables_to_itself_and_takes_its_routes_along(
     assert _prefix_list_routes(ec2, one) == []
     assert _prefix_list_routes(ec2, two) == [endpoint]
     assert ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint])["Unsuccessful"] == []
+    by_id = [{"Name": "vpc-endpoint-id", "Values": [endpoint]}]
+    settled(lambda: ec2.describe_vpc_endpoints(Filters=by_id)["VpcEndpoints"])
     assert _prefix_list_routes(ec2, two) == []
     (failed,) = ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint])["Unsuccessful"]
     assert failed["Error"]["Code"] == "InvalidVpcEndpoint.NotFound"
@@ -137,6 +152,9 @@ def test_an_interface_endpoint_needs_its_service_and_its_private_name(ec2: Any, 
     assert bogus.startswith(
         "InvalidServiceName: The Vpc Endpoint Service 'com.amazonaws.us-east-1.bogus' does not exist"
     )
+    said = refusal(ec2.create_vpc_endpoint, ServiceName=API, PrivateDnsEnabled=True, **params)
+    assert "requires both enableDnsSupport and enableDnsHostnames" in said
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
     made = ec2.create_vpc_endpoint(ServiceName=API, PrivateDnsEnabled=True, **params)["VpcEndpoint"]
     said = refusal(ec2.create_vpc_endpoint, ServiceName=API, PrivateDnsEnabled=True, **params)
     assert "conflicting DNS domain" in said

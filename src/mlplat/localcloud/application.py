@@ -18,7 +18,7 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from mlplat.localcloud import extensions, routing, wire
+from mlplat.localcloud import extensions, routing, rules, wire
 from mlplat.localcloud.cloud import AGENT, Host
 from mlplat.localcloud.errors import AwsError, NotMine
 from mlplat.localcloud.families import Clouds
@@ -96,17 +96,14 @@ class Application(DomainDispatcherApplication):
         application = self._application(route, environ)
         if application is None:
             raise _unknown(route)
-        heard = _Heard()
         try:
             with ExitStack() as held:
                 for lock in self._locks(route):
                     held.enter_context(lock)
-                chunks = application(environ, heard)
-                body = b"".join(chunks)
+                reply = rules.around(route, self._clouds.cloud(route.region), lambda: _ask(application, environ))
         except NotImplementedError as error:
             raise _unknown(route, str(error)) from error
-        reply = Reply(heard.status, heard.headers, body)
-        if reply.status >= 400 and body[:15].lower() == b"<!doctype html>":
+        if reply.status >= 400 and reply.body[:15].lower() == b"<!doctype html>":
             raise _unknown(route)  # moto's application knows no such path
         return _tidied(route, reply)
 
@@ -156,14 +153,10 @@ class Application(DomainDispatcherApplication):
         )
 
 
-class _Heard:
-    """A `start_response` that keeps what it is told."""
-
-    status: int
-    headers: dict[str, str]
-
-    def __call__(self, status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:
-        self.status, self.headers = int(status.split()[0]), dict(headers)
+def _ask(application: Callable[..., Iterable[bytes]], environ: dict[str, Any]) -> Reply:
+    told: list[Any] = []
+    body = b"".join(application(environ, lambda *arguments: told.extend(arguments)))
+    return Reply(int(told[0].split()[0]), dict(told[1]), body)
 
 
 def _is_issued(access_key: str) -> bool:
@@ -180,8 +173,14 @@ def _is_issued(access_key: str) -> bool:
 
 def _unknown(route: Route, why: str = "") -> AwsError:
     name = f"{route.service or route.signing_name}:{route.operation_name}"
-    detail = f" ({why})" if why and "has not been implemented" not in why else ""
+    detail = f" ({why})" if why and not why.startswith(f"The {_snake(route)} action") else ""
     return AwsError("UnknownOperationException", f"The local cloud does not implement {name}{detail}.")
+
+
+def _snake(route: Route) -> str:
+    from moto.core.utils import camelcase_to_underscores
+
+    return str(camelcase_to_underscores(route.operation_name))
 
 
 def _tidied(route: Route, reply: Reply) -> Reply:

@@ -6,9 +6,7 @@ Without its conditions every Deny denies everything: a bucket that refuses plain
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
 from typing import Any
 
 import xmltodict  # type: ignore[import-untyped]
@@ -17,30 +15,7 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3 import models
 from moto.s3.exceptions import BucketAlreadyExists, BucketAlreadyOwnedByYou
 
-log = logging.getLogger(__name__)
-
-Test = Callable[[str, str], bool]
-
-TESTS: dict[str, Test] = {
-    "StringEquals": lambda value, wanted: value == wanted,
-    "StringEqualsIgnoreCase": lambda value, wanted: value.casefold() == wanted.casefold(),
-    "StringLike": fnmatchcase,
-    "ArnEquals": fnmatchcase,
-    "ArnLike": fnmatchcase,
-    "Bool": lambda value, wanted: value.casefold() == wanted.casefold(),
-    "NumericEquals": lambda value, wanted: float(value) == float(wanted),
-    "NumericLessThan": lambda value, wanted: float(value) < float(wanted),
-    "NumericLessThanEquals": lambda value, wanted: float(value) <= float(wanted),
-    "NumericGreaterThan": lambda value, wanted: float(value) > float(wanted),
-    "NumericGreaterThanEquals": lambda value, wanted: float(value) >= float(wanted),
-}
-"""By operator; its opposite has `Not` before the verb (IAM user guide, "Condition operators")."""
-
-OPPOSITES = {
-    name.replace("Equals", "NotEquals").replace("Like", "NotLike"): name
-    for name in TESTS
-    if name.startswith(("String", "Arn")) or name == "NumericEquals"
-}
+from mlplat.localcloud.policies import holds, listed
 
 
 def register() -> None:
@@ -60,7 +35,7 @@ class Bucket(models.FakeBucket):
         keys = context(request.headers)
         applying = [
             {name: value for name, value in statement.items() if name != "Condition"}
-            for statement in _many(document["Statement"])
+            for statement in listed(document["Statement"])
             if holds(statement.get("Condition", {}), keys)
         ]
         return IAMPolicy(json.dumps({**document, "Statement": applying})).is_action_permitted(action, resource)
@@ -82,45 +57,13 @@ class Backend(models.S3Backend):
         return bucket
 
 
-def context(headers: Mapping[str, str]) -> dict[str, str]:
+def context(headers: Mapping[str, str]) -> dict[str, list[str]]:
     """The condition keys of a request, in lower case. The loopback stands for TLS: nobody else can listen."""
-    keys = {"aws:securetransport": "true", "s3:tlsversion": "1.3"}
-    keys |= {f"s3:{name.lower()}": value for name, value in headers.items() if name.lower().startswith("x-amz-")}
+    keys = {"aws:securetransport": ["true"], "s3:tlsversion": ["1.3"]}
+    keys |= {f"s3:{name.lower()}": [value] for name, value in headers.items() if name.lower().startswith("x-amz-")}
     return keys
-
-
-def holds(conditions: Mapping[str, Mapping[str, Any]], keys: Mapping[str, str]) -> bool:
-    """Whether all conditions of a statement hold."""
-    return all(
-        _holds(operator, keys.get(key.lower()), [_text(each) for each in _many(wanted)])
-        for operator, tests in conditions.items()
-        for key, wanted in tests.items()
-    )
-
-
-def _holds(operator: str, value: str | None, wanted: list[str]) -> bool:
-    """A key that the request doesn't have meets only the opposites, `Null` and `...IfExists`."""
-    if operator == "Null":
-        return (value is None) == (wanted == ["true"])
-    plain = operator.removesuffix("IfExists")
-    opposite = plain in OPPOSITES
-    test = TESTS.get(OPPOSITES.get(plain, plain))
-    if test is None:
-        log.warning("a bucket policy uses %s, which the local cloud can't evaluate: its statement is ignored", operator)
-        return False
-    if value is None:
-        return opposite or plain != operator
-    return any(test(value, each) for each in wanted) != opposite
 
 
 def _tags(body: bytes) -> dict[str, str]:
     parsed = (xmltodict.parse(body) if body else {}).get("CreateBucketConfiguration") or {}
-    return {each["Key"]: each["Value"] or "" for each in _many((parsed.get("Tags") or {}).get("Tag", []))}
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _many(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list) else [value]
+    return {each["Key"]: each["Value"] or "" for each in listed((parsed.get("Tags") or {}).get("Tag", []))}

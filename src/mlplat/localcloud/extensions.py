@@ -1,25 +1,33 @@
-"""Makes moto as strict as AWS: its backends and responses replaced by subclasses before anything uses them."""
+"""Makes moto as strict as AWS: our backends and rules in place before anything is asked.
+
+Importing a module of rules registers them (`rules`).
+"""
 
 from __future__ import annotations
 
+import threading
+from functools import cache
 
-def register() -> None:
-    """Load the services that mlplat uses and put ours in the place of moto's."""
-    from functools import cache
+from mlplat.localcloud.families import Clouds
 
-    import moto.iam.models
-    import moto.sts.models  # noqa: F401
+_extending = threading.Lock()
+
+
+def register(clouds: Clouds) -> None:
+    """Extend the services that are quick to load."""
     from moto.core import responses, utils
 
-    from mlplat.localcloud import buckets
+    from mlplat.localcloud import background, buckets, iam, kms, logs, s3  # noqa: F401
 
-    responses.method_names_from_class = cache(utils.method_names_from_class)
+    responses.method_names_from_class = cache(utils.method_names_from_class)  # moto looks them up on every request
+    background.use(clouds)
     buckets.register()
 
 
 def extend(service: str) -> None:
-    """Before moto's application for a service is made: what AWS does otherwise there. Loaded only when needed."""
+    """Extend a service that takes its time to load, before moto's application for it is made."""
     if service == "ec2":
-        from mlplat.localcloud import ec2
+        with _extending:
+            from mlplat.localcloud import ec2
 
-        ec2.install()
+            ec2.register()

@@ -16,9 +16,10 @@ Handler = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 def families() -> tuple[type, ...]:
     """Every class of operations, whatever its service."""
     from mlplat.localcloud import sagemaker
-    from mlplat.localcloud.log_keys import LogKeys
+    from mlplat.localcloud.iam import PolicySimulation
+    from mlplat.localcloud.logs import LogGroupKeys
 
-    return (*sagemaker.FAMILIES, LogKeys)
+    return (*sagemaker.FAMILIES, PolicySimulation, LogGroupKeys)
 
 
 class Clouds:

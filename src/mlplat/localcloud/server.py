@@ -14,7 +14,10 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlplat.localcloud.families import Clouds
 
 log = logging.getLogger("localcloud")
 
@@ -84,7 +87,7 @@ class Server:
                 **self._about,
             }
         )
-        threading.Thread(target=self._get_ready, daemon=True).start()
+        threading.Thread(target=self._get_ready, args=(clouds,), daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
         server.serve_forever(poll_interval=0.1)
@@ -112,17 +115,18 @@ class Server:
             json.dump(about, file, indent=2)
         new.replace(self._file)
 
-    def _get_ready(self) -> None:
+    def _get_ready(self, clouds: Clouds) -> None:
         """Load the services that everybody needs while the client that started us is still loading its own."""
         try:
             from mlplat.localcloud import extensions
 
-            extensions.register()
+            extensions.register(clouds)
             _ = self.supervisor.sandbox
+            self._ready.set()
+            extensions.extend("ec2")
         except Exception:
             log.exception("the local cloud could not get ready")
             os._exit(1)
-        self._ready.set()
 
 
 def _make_server(application: Any, owner: Server) -> Any:
@@ -165,6 +169,7 @@ def _forget_the_parent() -> None:
         "AWS_EC2_METADATA_DISABLED": "true",
         "MOTO_DISABLE_GLOBAL_CORS": "true",
         "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
+        "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
     }
 
 

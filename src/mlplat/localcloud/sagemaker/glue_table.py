@@ -31,10 +31,17 @@ def make_table(cloud: Cloud, group: Mapping[str, Any]) -> str | None:
     try:
         glue.create_table(DatabaseName=catalog["Database"], TableInput=_table(group, offline, catalog["TableName"]))
     except glue.exceptions.AlreadyExistsException:
+        if _is_at(glue, catalog, offline["S3StorageConfig"]["ResolvedOutputS3Uri"]):
+            return None  # the same name twice in one second, which is too fast to happen on AWS
         return f"The Glue table {catalog['TableName']} already exists in the database {catalog['Database']}."
     except glue.exceptions.EntityNotFoundException:
         return f"The Glue database {catalog['Database']} does not exist."
     return None
+
+
+def _is_at(glue: Any, catalog: Mapping[str, str], location: str) -> bool:
+    table = glue.get_table(DatabaseName=catalog["Database"], Name=catalog["TableName"])["Table"]
+    return bool(table["StorageDescriptor"].get("Location") == location)
 
 
 def _make_database(glue: Any) -> None:

@@ -1,0 +1,76 @@
+"""IAM's additions: SimulatePrincipalPolicy from the real policies, and no delete of a policy that is attached."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mlplat.localcloud import policies
+from mlplat.localcloud.cloud import Cloud
+from mlplat.localcloud.errors import AwsError
+from mlplat.localcloud.rules import Asked, before
+
+
+@before("iam", "DeletePolicy")
+def an_attached_policy_stays(asked: Asked) -> None:
+    """API reference of DeletePolicy: detach it from users, groups and roles first."""
+    policy = asked.backend().managed_policies.get(asked.request["PolicyArn"])
+    if policy is not None and policy.attachment_count > 0:
+        raise AwsError("DeleteConflict", "Cannot delete a policy attached to entities.", 409)
+
+
+class PolicySimulation:
+    """SimulatePrincipalPolicy, which the SageMaker SDK asks before it lets a role run anything."""
+
+    service = "iam"
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    def simulate_principal_policy(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Each action on each resource, by the policies of the user, group or role. Not paginated."""
+        documents = self._documents(request["PolicySourceArn"])
+        documents |= {
+            f"PolicyInputList.{i}": json.loads(d) for i, d in enumerate(request.get("PolicyInputList", ()), 1)
+        }
+        entries = request.get("ContextEntries", ())
+        context = {each["ContextKeyName"].lower(): each["ContextKeyValues"] for each in entries}
+        results = [
+            _result(action, resource, policies.decide(documents, action, resource, context))
+            for action in request["ActionNames"]
+            for resource in request.get("ResourceArns") or ["*"]
+        ]
+        return {"EvaluationResults": results, "IsTruncated": False}
+
+    def _documents(self, arn: str) -> dict[str, Mapping[str, Any]]:
+        from moto.iam.models import iam_backends
+
+        backend = iam_backends[self._cloud.account][self._cloud.partition]
+        kind, _, name = arn.rpartition(":")[2].partition("/")
+        collections = {"role": backend.roles, "user": backend.users, "group": backend.groups}
+        found = [each for each in collections.get(kind, {}).values() if each.arn == arn]
+        if not found:
+            raise AwsError("NoSuchEntity", f"The {kind} with name {name.rpartition('/')[2]} cannot be found.", 404)
+        entities = found + ([g for g in backend.groups.values() if found[0] in g.users] if kind == "user" else [])
+        return {name: document for entity in entities for name, document in _policies_of(entity)}
+
+
+def _policies_of(entity: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    inline = [(name, text) for name, text in entity.policies.items()]
+    attached = [(policy.arn, _default_version(policy)) for policy in entity.managed_policies.values()]
+    return [(name, json.loads(text) if isinstance(text, str) else text) for name, text in [*inline, *attached]]
+
+
+def _default_version(policy: Any) -> Any:
+    return next(version.document for version in policy.versions if version.is_default)
+
+
+def _result(action: str, resource: str, decision: policies.Decision) -> dict[str, Any]:
+    return {
+        "EvalActionName": action,
+        "EvalResourceName": resource,
+        "EvalDecision": decision.outcome,
+        "MatchedStatements": [{"SourcePolicyId": name} for name in decision.matched],
+        "MissingContextValues": sorted(decision.missing) if decision.outcome != "allowed" else [],
+    }

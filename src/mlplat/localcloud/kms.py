@@ -1,0 +1,122 @@
+"""KMS's refusals: keys that are on their way out or switched off, and policies that would lock everybody out."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from mlplat.localcloud import policies
+from mlplat.localcloud.errors import AwsError
+from mlplat.localcloud.rules import Asked, before
+
+CRYPTO = (
+    "Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "Sign", "Verify",
+    "GenerateMac", "VerifyMac",
+)  # fmt: skip
+NOT_WHILE_DYING = (
+    "CreateAlias", "UpdateAlias", "TagResource", "UntagResource", "EnableKey", "DisableKey", "EnableKeyRotation",
+    "DisableKeyRotation", "ScheduleKeyDeletion", "CreateGrant", "UpdateKeyDescription", *CRYPTO,
+)  # fmt: skip
+"""Developer guide, "Key states of AWS KMS keys". DescribeKey, GetKeyPolicy, ListAliases and DeleteAlias succeed."""
+
+SHORTEST, LONGEST = 7, 30
+_UUID = re.compile(r"(mrk-)?[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def invalid_state(message: str) -> AwsError:
+    """KMSInvalidStateException."""
+    return AwsError("KMSInvalidStateException", message)
+
+
+def find_key(backend: Any, key_id: str) -> Any:
+    """moto's key by id, ARN or alias; None when there is none."""
+    try:
+        return backend.keys.get(backend.any_id_to_key_id(key_id))
+    except (KeyError, AttributeError, TypeError):
+        return None  # an alias of nothing
+
+
+@before("kms", *NOT_WHILE_DYING)
+def a_dying_key_is_left_alone(asked: Asked) -> None:
+    """Developer guide, "Key states of AWS KMS keys"."""
+    key = find_key(asked.backend(), asked.request.get("TargetKeyId") or asked.request.get("KeyId", ""))
+    if key is not None and key.key_state == "PendingDeletion":
+        raise invalid_state(f"{key.arn} is pending deletion.")
+
+
+@before("kms", *CRYPTO)
+def a_disabled_key_does_nothing(asked: Asked) -> None:
+    """Developer guide, "Key states of AWS KMS keys"."""
+    key = find_key(asked.backend(), asked.request.get("KeyId", ""))
+    if key is not None and key.key_state == "Disabled":
+        raise AwsError("DisabledException", f"{key.arn} is disabled.")
+
+
+@before("kms", "CancelKeyDeletion")
+def only_a_dying_key_is_saved(asked: Asked) -> None:
+    """API reference of CancelKeyDeletion."""
+    key = find_key(asked.backend(), asked.request["KeyId"])
+    if key is not None and key.key_state != "PendingDeletion":
+        raise invalid_state(f"{key.arn} is not pending deletion.")
+
+
+@before("kms", "ScheduleKeyDeletion")
+def the_window_is_7_to_30_days(asked: Asked) -> None:
+    """API reference of ScheduleKeyDeletion; botocore's shape allows 1 to 365. The wording is not verified."""
+    days = asked.request.get("PendingWindowInDays", LONGEST)
+    if not SHORTEST <= days <= LONGEST:
+        raise AwsError("ValidationException", f"PendingWindowInDays must be between {SHORTEST} and {LONGEST} days.")
+
+
+@before("kms", "CreateAlias", "UpdateAlias", "DeleteAlias")
+def an_alias_has_its_prefix(asked: Asked) -> None:
+    """The text is cut short in what is recorded of AWS's answers."""
+    if not asked.request["AliasName"].startswith("alias/"):
+        raise AwsError("ValidationException", 'Alias must start with the prefix "alias/". Please see "Resource names".')
+
+
+@before("kms", "CreateKey", "PutKeyPolicy")
+def nobody_is_locked_out(asked: Asked) -> None:
+    """API reference of PutKeyPolicy, "lockout safety check": the caller (here: the account) can change it again."""
+    text = asked.request.get("Policy")
+    if not text or asked.request.get("BypassPolicyLockoutSafetyCheck"):
+        return
+    try:
+        document = json.loads(text)
+        statements = policies.listed(document["Statement"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise AwsError("MalformedPolicyDocumentException", "The policy is not valid JSON.") from error  # not verified
+    if not any(_keeps_a_door_open(each, asked.cloud.account) for each in statements):
+        raise AwsError(
+            "MalformedPolicyDocumentException",
+            "The new key policy will not allow you to update the key policy in the future.",
+        )
+
+
+def _keeps_a_door_open(statement: dict[str, Any], account: str) -> bool:
+    principal = statement.get("Principal", {})
+    names = ["*"] if principal == "*" else policies.listed(principal.get("AWS"))
+    allowed = statement.get("Effect") == "Allow" and policies.concerns(statement, "kms:PutKeyPolicy", "*")
+    return allowed and any(name == "*" or account in name for name in names)
+
+
+def usable(backend: Any, key_id: str) -> AwsError | None:
+    """Why S3 can't encrypt with this key (S3's codes), or None. Recorded from AWS's answers."""
+    key = find_key(backend, key_id)
+    name = key_id.rpartition("/")[2]
+    if key is None and not key_id.startswith("alias/") and ":alias/" not in key_id and not _UUID.fullmatch(name):
+        return AwsError("KMS.NotFoundException", f"Invalid keyId '{key_id}'")
+    if key is None:
+        arn = key_id if key_id.startswith("arn:") else _arn(backend, key_id)
+        return AwsError("KMS.NotFoundException", f"Key '{arn}' does not exist")
+    if key.key_state == "PendingDeletion":
+        return AwsError("KMS.KMSInvalidStateException", f"{key.arn} is pending deletion.")
+    if key.key_state == "Disabled":
+        return AwsError("KMS.DisabledException", f"{key.arn} is disabled.")
+    return None
+
+
+def _arn(backend: Any, key_id: str) -> str:
+    kind = "" if key_id.startswith("alias/") else "key/"
+    return f"arn:{backend.partition}:kms:{backend.region_name}:{backend.account_id}:{kind}{key_id}"

@@ -1,0 +1,121 @@
+"""S3 as AWS has it since 2023: encrypted, private, owner enforced; policies that are JSON; keys that exist."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mlplat.localcloud import kms
+from mlplat.localcloud.errors import AwsError
+from mlplat.localcloud.rules import Asked, after, before
+from mlplat.localcloud.wire import Reply
+
+DEFAULT_ENCRYPTION: dict[str, Any] = {
+    "Rule": {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}
+}
+"""User guide, "Default encryption FAQ": every bucket since 2023-01-05."""
+
+BLOCKED = {
+    "BlockPublicAcls": "true",
+    "IgnorePublicAcls": "true",
+    "BlockPublicPolicy": "true",
+    "RestrictPublicBuckets": "true",
+}
+"""User guide, "Default settings for new S3 buckets FAQ": since 2023-04-28, with ACLs off."""
+
+UNKNOWN_TO_MOTO = (
+    "BucketAnalyticsConfiguration", "BucketMetricsConfiguration", "BucketIntelligentTieringConfiguration",
+    "BucketMetadataTableConfiguration", "BucketMetadataConfiguration", "BucketAbac", "BucketRequestPayment",
+)  # fmt: skip
+"""Sub-resources that moto takes for the bucket itself: a delete of one would delete the bucket."""
+
+NOT_IMPLEMENTED = (
+    *(f"{verb}{name}" for verb in ("Get", "Put", "Delete") for name in UNKNOWN_TO_MOTO),
+    "ListBucketAnalyticsConfigurations", "ListBucketMetricsConfigurations",
+    "ListBucketIntelligentTieringConfigurations", "CreateBucketMetadataTableConfiguration",
+    "CreateBucketMetadataConfiguration", "CreateSession", "GetObjectTorrent",
+)  # fmt: skip
+
+
+@before("s3", *NOT_IMPLEMENTED)
+def sub_resources_are_not_the_bucket(asked: Asked) -> None:
+    """moto would do something else instead."""
+    raise AwsError("UnknownOperationException", f"The local cloud does not implement s3:{asked.route.operation_name}.")
+
+
+@after("s3", "CreateBucket")
+def a_new_bucket_is_private(asked: Asked, _reply: Reply) -> None:
+    """Encryption, block public access and ownership that moto leaves out."""
+    from moto.s3.models import PublicAccessBlock
+
+    bucket = _bucket(asked)
+    if bucket is None or getattr(bucket, "has_defaults", False):
+        return  # one's own bucket, created again in us-east-1: nothing changes
+    bucket.has_defaults = True
+    bucket.encryption = bucket.encryption or DEFAULT_ENCRYPTION
+    if bucket.public_access_block is None:
+        bucket.public_access_block = PublicAccessBlock(*[BLOCKED[key] for key in _ORDER])
+    ownership = asked.route.request.headers.get("x-amz-object-ownership", "BucketOwnerEnforced")
+    bucket.ownership_rule = {"Rules": [{"ObjectOwnership": ownership}]}
+
+
+_ORDER = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+
+
+@after("s3", "DeleteBucketEncryption")
+def encryption_falls_back_to_the_default(asked: Asked, _reply: Reply) -> None:
+    """API reference of DeleteBucketEncryption: "resets the default encryption ... as SSE-S3"."""
+    bucket = _bucket(asked)
+    if bucket is not None:
+        bucket.encryption = DEFAULT_ENCRYPTION
+
+
+@before("s3", "PutBucketPolicy")
+def a_policy_is_json(asked: Asked) -> None:
+    """Recorded from AWS's answers."""
+    text = asked.request.get("Policy", "")
+    try:
+        document = json.loads(text) if text.startswith("{") else None
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise AwsError("MalformedPolicy", "Policies must be valid JSON and the first byte must be '{'")
+    if "Statement" not in document:
+        raise AwsError("MalformedPolicy", "Missing required field Statement")
+
+
+@before("s3", "DeleteBucket")
+def an_empty_bucket_has_no_versions_either(asked: Asked) -> None:
+    """API reference of DeleteBucket: all objects, versions and delete markers."""
+    bucket = _bucket(asked)
+    if bucket is None or not bucket.keys:
+        return
+    message = "The bucket you tried to delete is not empty"
+    if bucket.versioning_status:
+        message += ". You must delete all versions in the bucket."
+    raise AwsError("BucketNotEmpty", message, 409, BucketName=bucket.name)
+
+
+@before("s3", "PutObject", "CopyObject", "CreateMultipartUpload")
+def an_object_is_encrypted_with_a_key_that_works(asked: Asked) -> None:
+    """S3 finds out when the key is used, not when the bucket is told to use it. Headers only: no body is read."""
+    headers, bucket = asked.route.request.headers, _bucket(asked)
+    algorithm = headers.get("x-amz-server-side-encryption")
+    key = headers.get("x-amz-server-side-encryption-aws-kms-key-id")
+    if algorithm is None and bucket is not None and bucket.encryption:
+        rule = bucket.encryption["Rule"]
+        default = (rule[0] if isinstance(rule, list) else rule).get("ApplyServerSideEncryptionByDefault") or {}
+        algorithm, key = default.get("SSEAlgorithm"), key or default.get("KMSMasterKeyID")
+    if bucket is None or algorithm != "aws:kms" or not key or key in ("aws/s3", "alias/aws/s3"):
+        return
+    if error := kms.usable(asked.backend("kms"), key):
+        raise error
+
+
+def _bucket(asked: Asked) -> Any:
+    from moto.s3.exceptions import MissingBucket
+
+    try:
+        return asked.backend().get_bucket(asked.route.uri_params["Bucket"])
+    except MissingBucket:
+        return None
