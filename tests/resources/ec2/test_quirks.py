@@ -88,7 +88,7 @@ def test_a_pending_nat_gateway_is_waited_for_and_a_failed_one_tells_why(world: W
     faults.change("DescribeNatGateways", tell(State="pending"), times=3)
     gateway = nat(world)
     id = gateway.create(aws)
-    assert reported == ["pending"] * 3
+    assert reported[:3] == ["pending"] * 3
     why = {"State": "failed", "FailureCode": "Gateway.NotAttached", "FailureMessage": "Network has no gateway"}
     faults.change("DescribeNatGateways", tell(**why), times=1)
     seen = gateway.describe(aws, id)
