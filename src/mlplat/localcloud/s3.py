@@ -56,7 +56,7 @@ def a_new_bucket_is_private(asked: Asked, _reply: Reply) -> None:
     if bucket.public_access_block is None:
         bucket.public_access_block = PublicAccessBlock(*[BLOCKED[key] for key in _ORDER])
     ownership = asked.route.request.headers.get("x-amz-object-ownership", "BucketOwnerEnforced")
-    bucket.ownership_rule = {"Rules": [{"ObjectOwnership": ownership}]}
+    bucket.ownership_rule = ownership  # moto keeps the plain word
 
 
 _ORDER = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
