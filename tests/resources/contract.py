@@ -56,8 +56,19 @@ class World:
 
     @cached_property
     def key(self) -> str:
-        """The ARN of a KMS key."""
-        return str(self.client("kms").create_key()["KeyMetadata"]["Arn"])
+        """The ARN of a KMS key that CloudWatch Logs may use."""
+        return self.new_key()
+
+    def new_key(self) -> str:
+        """The ARN of one more such key."""
+        kms, logs = self.client("kms"), f"logs.{self.session.region}.amazonaws.com"
+        root = f"arn:aws:iam::{self.session.account}:root"
+        statements = [
+            {"Effect": "Allow", "Principal": principal, "Action": "kms:*", "Resource": "*"}
+            for principal in ({"AWS": root}, {"Service": logs})
+        ]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        return str(kms.create_key(Policy=policy)["KeyMetadata"]["Arn"])
 
     @cached_property
     def bucket(self) -> str:

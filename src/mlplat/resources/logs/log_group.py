@@ -14,8 +14,6 @@ BUSY = (
 )
 """Two writes at once; a key whose policy has not reached CloudWatch Logs yet."""
 
-OWNER = "mlplat:namespace"
-
 
 @dataclass(frozen=True, kw_only=True)
 class LogGroup(Resource):
@@ -25,9 +23,6 @@ class LogGroup(Resource):
 
     - SageMaker, Lambda and API Gateway make their groups themselves when a log line comes first: without retention,
       key or tags. Such a group, tagged by nobody, is taken over.
-    - SageMaker's groups for jobs (`/aws/sagemaker/TrainingJobs`) have one name for the whole account. A `shared`
-      group that another namespace manages is left as it is, also by `delete`; when that namespace goes, SageMaker
-      makes the group anew and the next apply takes it over.
     - The key's policy must let `logs.<region>.amazonaws.com` in, and KMS takes a while to spread a policy:
       AccessDeniedException `The specified KMS key does not exist or is not allowed to be used`. Keys go by ARN.
     - A new key encrypts only what is ingested from then on.
@@ -37,28 +32,23 @@ class LogGroup(Resource):
 
     kind: ClassVar[str] = "log_group"
     immutable: ClassVar[frozenset[str]] = frozenset({"name"})
-    create_only: ClassVar[frozenset[str]] = frozenset({"shared"})
     adopts_untagged: ClassVar[bool] = True
 
     retention_days: int | None = None
     kms_key: str | Ref | None = None
-    shared: bool = False
 
     def describe(self, aws: Session, id: str | None = None) -> Observed | None:
-        """The group by its name; of a shared one that another namespace manages, only that it is there."""
+        """The group by its name, which is its id."""
         group = _find(aws, self.name)
         if group is None:
             return None
         arn = _plain_arn(group)
-        tags = _tags(aws, arn)
         fields = {
             "name": self.name,
             "retention_days": group.get("retentionInDays"),
             "kms_key": group.get("kmsKeyId"),
         }
-        if self.shared and _is_of_others(aws, tags):  # nothing to compare, nothing to take over
-            fields, tags = {"name": self.name}, {**tags, **aws.tags}
-        return Observed(id=self.name, fields=fields, outputs={"arn": arn, "name": self.name}, tags=tags)
+        return Observed(id=self.name, fields=fields, outputs={"arn": arn, "name": self.name}, tags=_tags(aws, arn))
 
     def create(self, aws: Session) -> str:
         """CreateLogGroup with tags and key, then its retention."""
@@ -80,17 +70,16 @@ class LogGroup(Resource):
             aws.patiently(lambda: logs.associate_kms_key(logGroupName=self.name, kmsKeyId=self.kms_key), BUSY)
 
     def delete(self, aws: Session, id: str) -> None:
-        """Delete until a look finds nothing; a shared group that another namespace manages stays."""
+        """Delete until a look finds nothing."""
 
-        def is_over() -> bool:
-            group = _find(aws, id)
-            if group is None or (self.shared and _is_of_others(aws, _tags(aws, _plain_arn(group)))):
+        def is_gone() -> bool:
+            if _find(aws, id) is None:
                 return True
             with aws.gone_is_fine():
                 aws.patiently(lambda: aws.client("logs").delete_log_group(logGroupName=id), BUSY)
             return False
 
-        aws.wait(f"the end of log group {id}", is_over, bool, within=120)
+        aws.wait(f"the end of log group {id}", is_gone, bool, within=120)
 
     def _put_retention(self, aws: Session) -> None:
         if self.retention_days:
@@ -110,7 +99,3 @@ def _tags(aws: Session, arn: str) -> dict[str, str]:
 def _plain_arn(group: dict[str, Any]) -> str:
     """Without the trailing `:*`: what tags, roles and other services take."""
     return str(group.get("logGroupArn") or group["arn"].removesuffix(":*"))
-
-
-def _is_of_others(aws: Session, tags: dict[str, str]) -> bool:
-    return OWNER in tags and tags[OWNER] != aws.namespace
