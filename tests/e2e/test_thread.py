@@ -132,6 +132,7 @@ def test_two_models_side_by_side(project: Project) -> None:
     assert 0.72 < found["primary"]["share"] < 0.88
     assert found["challenger"]["auc"] > found["primary"]["auc"] > 0.6
     weights_only(project)
+    the_state_is_lost(project)
     bad_requests(project)
 
 
@@ -151,6 +152,16 @@ def weights_only(project: Project) -> None:
     project.run("deploy", "--variant", "challenger=0.5")
     project.run("apply")
     assert writes(project, before) == []
+
+
+def the_state_is_lost(project: Project) -> None:
+    """Everything is found again by tags and names, and the release is read back from the live endpoint."""
+    (project.folder / ".mlplat" / "development.state.json").unlink()
+    before = len(project.requests())
+    project.run("apply")
+    assert writes(project, before) == []
+    served = {each["variant"]: (each["version"], each["weight"]) for each in project.json("status")["endpoints"]}
+    assert served == {"primary": (1, 0.5), "challenger": (2, 0.5)}
 
 
 def bad_requests(project: Project) -> None:

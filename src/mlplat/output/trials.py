@@ -53,7 +53,8 @@ class LiveTrials:
 
     def _told(self, row: Mapping[str, Any]) -> str:
         objective = "no objective" if row["objective"] is None else f"{self.metric}={row['objective']:.4f}"
-        return "  ".join([objective, *(f"{name}={_short(value)}" for name, value in sorted(row["parameters"].items()))])
+        parameters = [f"{name}={_short(value)}" for name, value in sorted(row["parameters"].items())]
+        return "  ".join([objective, *parameters])
 
     def best(self) -> Mapping[str, Any] | None:
         """The trial with the best objective so far."""

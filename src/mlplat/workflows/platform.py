@@ -19,6 +19,8 @@ from mlplat.resources.base import Declared
 from mlplat.resources.ec2.zones import zones
 from mlplat.settings import Settings
 from mlplat.templates.release import Release
+from mlplat.templates.serving import endpoint_name
+from mlplat.workflows.recovery import live_release
 
 
 @dataclass
@@ -53,8 +55,14 @@ class Platform:
         return templates.declare(self.settings, self.place, self.releases() if releases is None else releases)
 
     def releases(self) -> dict[str, Release]:
-        """What each endpoint serves, as the state keeps it."""
-        return {name: Release.from_json(value) for name, value in self.store.load().releases.items()}
+        """What each endpoint serves: as the state keeps it or, where the state knows nothing of it, as it does live."""
+        state = self.store.load()
+        kept = {name: Release.from_json(value) for name, value in state.releases.items()}
+        for name in self.settings.endpoints:
+            if name not in kept and f"ml_model_serving.endpoint.{name}" not in state.entries:
+                found = live_release(self.session, endpoint_name(name, self.place))
+                kept |= {name: found} if found else {}
+        return kept
 
     def plan(
         self,
