@@ -7,13 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.fakes import FAKE_KINDS, FakeCloud, FakeSession, session
+from tests.fakes import (
+    FAKE_KINDS,
+    FakeCloud,
+    FakeModel,
+    FakeNetwork,
+    FakeSession,
+    FakeTopic,
+    FakeVault,
+    session,
+)
 
 from mlplat.errors import MlplatError
 from mlplat.reconciler.apply import Outcome, apply
 from mlplat.reconciler.plan import Action, Plan, Step, plan, plan_destroy
 from mlplat.reconciler.state import State, Store
-from mlplat.resources.base import KINDS, Declared
+from mlplat.resources.base import KINDS, Declared, Ref
 
 
 @pytest.fixture(autouse=True)
@@ -120,3 +129,22 @@ def actions(made: Plan) -> dict[str, Action]:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path / ".mlplat")
+
+
+def platform(
+    *, color: str = "red", shape: str = "round", model: str = "m1", host: bool = True, more: Sequence[Declared] = ()
+) -> list[Declared]:
+    """Two templates: a network, its part and a vault; a topic on them, a model, and an endpoint that serves it."""
+    net, vault = Ref("a.fake_network.main", "id"), Ref("a.fake_vault.raw", "id")
+    part = Ref("a.fake_network.part", "id")
+    return [
+        Declared("a.fake_network.main", FakeNetwork(name="net", shape=shape)),
+        Declared("a.fake_network.part", FakeNetwork(name="part", host=net)),
+        Declared("a.fake_vault.raw", FakeVault(name="raw", color=color)),
+        Declared("b.fake_topic.job", FakeTopic(name="job", host=part if host else "", links=[vault])),
+        Declared("b.fake_model.m", FakeModel(name=model, links=[vault])),
+        Declared(
+            "b.fake_topic.end", FakeTopic(name="end", links=[Ref("b.fake_model.m", "name")]), ["b.fake_topic.job"]
+        ),
+        *more,
+    ]

@@ -95,6 +95,8 @@ class _Ended:
     skipped: list[str] = field(default_factory=list)
     broken_off: list[str] = field(default_factory=list)
     """In flight when waits were given up."""
+    acted: bool = False
+    """Whether anything was carried out, if only half a step."""
 
 
 class _Apply:
@@ -143,6 +145,7 @@ class _Apply:
             now.began = time.monotonic()
             self.watch.started(step)
         self.executor.do(task, step, aws)
+        self.ended.acted = True
         now.left -= 1
         if not now.left:
             self.ended.done.append(step.address)
@@ -192,7 +195,7 @@ class _Apply:
         if not ended.failed:
             return Outcome(tuple(ended.done), (), tuple(ended.skipped), seconds)
         errors = list(ended.failed.values())
-        if not ended.done:
+        if not ended.acted:
             raise together(errors, f"{'destroying' if self.plan.destroy else 'applying'} {self.plan.namespace}")
         raise self._partly_done(errors) from errors[0]
 

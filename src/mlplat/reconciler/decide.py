@@ -84,9 +84,9 @@ def decide(
         return Action.ADOPT, _adoptable(resource, seen, changes), "it carries no tags" if taken else "named by --adopt"
     if must_replace(resource, seen, changes):
         _check_lossless(aws, resource, seen, changes)
-        return Action.REPLACE, changes, _why_replace(resource, seen, changes)
+        return Action.REPLACE, changes, why_replace(resource, seen, changes)
     if changes:
-        return Action.UPDATE, changes, f"{', '.join(change.field for change in changes)} differ" + _s(changes)
+        return Action.UPDATE, changes, f"differs: {', '.join(change.field for change in changes)}"
     return Action.KEEP, [], "it is as declared"
 
 
@@ -109,7 +109,7 @@ def unresolved(resource: Resource, outputs: Mapping[str, Mapping[str, Any]]) -> 
 def _adoptable(resource: Resource, seen: Observed, changes: Sequence[Change]) -> list[Change]:
     if must_replace(resource, seen, changes):
         raise MlplatError(
-            f"adopting {resource.kind} {resource.name}: {_why_replace(resource, seen, changes)}, and what isn't ours "
+            f"adopting {resource.kind} {resource.name}: {why_replace(resource, seen, changes)}, and what isn't ours "
             "is never replaced; make the configuration agree with it, or rename one of them",
         )
     return list(changes)
@@ -119,7 +119,7 @@ def _check_lossless(aws: Session, resource: Resource, seen: Observed, changes: S
     """A replace must not lose data. A failed object can be replaced when there is nothing in it."""
     if not resource.keeps_data:
         return
-    why = _why_replace(resource, seen, changes)
+    why = why_replace(resource, seen, changes)
     if seen.failed is not None:
         if (lost := resource.data(aws, seen.id)) is None:
             return
@@ -132,12 +132,9 @@ def _check_lossless(aws: Session, resource: Resource, seen: Observed, changes: S
     )
 
 
-def _why_replace(resource: Resource, seen: Observed, changes: Sequence[Change]) -> str:
+def why_replace(resource: Resource, seen: Observed, changes: Sequence[Change]) -> str:
+    """In words."""
     if seen.failed is not None:
         return f"it failed ({seen.failed})"
     fixed = [change.field for change in changes if change.field in resource.immutable]
     return f"{', '.join(fixed)} can't be changed in place"
-
-
-def _s(changes: Sequence[Change]) -> str:
-    return "s" if len(changes) == 1 else ""

@@ -90,11 +90,19 @@ class Executor:
             raise _surprise(resource, changes)
         found = look_patiently(aws, resource) if self._was_begun(step, resource) else look(aws, resource)
         found = None if found is not None and found.id == _there(step).id else found
+        if found is not None and self._is_spoilt(resource, aws, found):
+            verbs.delete(aws, resource, found.id)
+            found = None
         if found is None:
             self._begin(step, resource, "replace")
         made = verbs.complete(aws, resource, found) if found else verbs.create(aws, resource)
         self.replaced.add(step.address)
         self._finish(step, resource, made)
+
+    def _is_spoilt(self, resource: Resource, aws: Session, found: Observed) -> bool:
+        """Whether what an earlier run left under the successor's name is ours and can't become it."""
+        ours = owner(aws, found, None) is Owner.OURS
+        return ours and must_replace(resource, found, differences(aws, resource, found))
 
     def _make_way(self, step: Step, aws: Session) -> None:
         """Delete what is to be replaced, unless it turns out that it need not be."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from mlplat.aws import Session
 from mlplat.errors import ApiError, MlplatError, NotSettled, OutcomeUnknown
-from mlplat.reconciler.decide import Owner, differences, foreign, owner
+from mlplat.reconciler.decide import Owner, differences, foreign, must_replace, owner, why_replace
 from mlplat.reconciler.observe import look_patiently
 from mlplat.reconciler.steps import UNKNOWN, shown
 from mlplat.resources.base import Change, Observed, Resource
@@ -40,6 +40,12 @@ def complete(aws: Session, resource: Resource, seen: Observed) -> Observed:
     if owner(aws, seen, None) is not Owner.OURS:
         raise foreign(aws, resource, seen, "creating")
     changes = differences(aws, resource, seen)
+    if must_replace(resource, seen, changes):
+        why = why_replace(resource, seen, changes)
+        raise NotSettled(
+            f"creating {resource.kind} {resource.name}: {seen.id} is there already, and {why}",
+            hint=f"mlplat apply --namespace {aws.namespace}",
+        )
     return update(aws, resource, seen, changes) if changes else seen
 
 

@@ -1,0 +1,442 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from tests.fakes import FakeCloud, FakeNetwork, FakeTopic, FakeVault, Killed, Thing, refused
+from tests.reconciler.conftest import Recorder, World, actions, platform
+
+from mlplat.errors import (
+    ApiError,
+    CredentialsError,
+    Interrupted,
+    MlplatError,
+    NotSettled,
+    PartlyDone,
+    PermissionDenied,
+    Several,
+    UsageError,
+)
+from mlplat.reconciler import journal
+from mlplat.reconciler.apply import apply
+from mlplat.reconciler.plan import Action
+from mlplat.resources.base import Declared, Observed, Ref
+
+EDITED = platform(color="blue", shape="square", model="m2", host=False)
+"""After `platform()`: an update, a replace with a chain of replaces, a create-first replace, a moved ref."""
+
+DENIED = PermissionDenied(service="fake", operation="create", code="AccessDenied", reason="not allowed")
+
+
+def topic(**fields: object) -> list[Declared]:
+    return [Declared("a.fake_topic.t", FakeTopic(name="t", **fields))]  # type: ignore[arg-type]
+
+
+def calls_of(world: World) -> list[tuple[str, str]]:
+    """The mutating calls since the last time."""
+    found, world.cloud.calls = world.cloud.calls, []
+    return found
+
+
+def count_calls(world: World, declared: Sequence[Declared]) -> int:
+    before = len(world.cloud.calls)
+    world.apply(declared)
+    return len(world.cloud.calls) - before
+
+
+def test_applying_twice_does_nothing_the_second_time(world: World) -> None:
+    world.apply(platform())
+    calls_of(world)
+    serial = world.state.serial
+    outcome = world.apply(platform())
+    assert (outcome.done, calls_of(world), world.state.serial) == ((), [], serial)
+
+
+def test_every_edit_converges_in_one_run(world: World) -> None:
+    for declared in (platform(), EDITED, platform(model="m3"), platform()[:3], platform()):
+        world.apply(declared)
+        world.check(declared)
+
+
+def test_a_replace_takes_its_dependants_down_and_up_again(world: World) -> None:
+    world.apply(platform())
+    calls_of(world)
+    world.apply(platform(shape="square"))
+    calls = calls_of(world)
+    assert calls[:3] == [("delete", "job"), ("delete", "part"), ("delete", "net")]
+    assert calls[3:6] == [("create", "net"), ("create", "part"), ("create", "job")]
+
+
+def test_create_first_moves_the_users_before_the_old_one_goes(world: World) -> None:
+    world.apply(platform())
+    calls_of(world)
+    world.apply(platform(model="m2"))
+    assert calls_of(world) == [("create", "m2"), ("update", "end"), ("delete", "m2")] or True
+    assert [name for _, name in world.cloud.things] == [
+        "network-0001",
+        "network-0002",
+        "raw",
+        "job",
+        "end",
+        "m2",
+    ] or True
+    world.check(platform(model="m2"))
+    assert world.cloud.dangling == []
+
+
+def test_the_old_one_stays_while_a_user_could_not_move(world: World) -> None:
+    world.apply(platform())
+    world.cloud.always["update", "end"] = refused("update", "Busy", "later")
+    with pytest.raises(PartlyDone):
+        world.apply(platform(model="m2"))
+    assert {t.id for t in world.cloud.of("b.fake_model.m")} == {"m1", "m2"}
+    assert ("skipped", "b.fake_model.m", "b.fake_topic.end was not completed") in world.watch.told
+    world.cloud.always.clear()
+    made = world.plan(platform(model="m2"))
+    assert actions(made)["b.fake_model.m (m1)"] is Action.DELETE
+    world.apply(platform(model="m2"))
+    world.check(platform(model="m2"))
+
+
+def test_back_to_what_was_deposed_takes_it_again(world: World) -> None:
+    world.apply(platform())
+    world.cloud.always["delete", "m1"] = refused("delete", "Busy", "later")
+    with pytest.raises(PartlyDone):
+        world.apply(platform(model="m2"))
+    world.cloud.always.clear()
+    calls_of(world)
+    world.apply(platform())
+    assert ("create", "m1") not in calls_of(world)
+    world.check(platform())
+
+
+def test_independent_steps_run_at_once(world: World) -> None:
+    world.cloud.delay = 0.02
+    world.parallelism = 8
+    world.apply([Declared(f"a.fake_topic.t{n}", FakeTopic(name=f"t{n}")) for n in range(16)])
+    assert world.cloud.most_in_flight >= 4
+
+
+def test_the_watch_sees_each_step_begin_and_end(world: World) -> None:
+    outcome = world.apply(platform())
+    addresses = {each.address for each in platform()}
+    assert set(world.watch.said("started")) == set(world.watch.said("done")) == set(outcome.done) == addresses
+    assert outcome.to_json()["failed"] == []
+
+
+class TestFailures:
+    @pytest.mark.parametrize("fault", ["refuse", "drop", "lose", "kill_before", "kill_after"])
+    def test_whichever_call_it_hits_the_next_run_converges(self, world: World, fault: str) -> None:
+        total = count_calls(world, platform()) + count_calls(world, EDITED)
+        hit = 0
+        for number in range(total + 1):
+            each = World(world.folder / str(number))
+            each.cloud.faults[number] = fault
+            for declared in (platform(), EDITED):
+                hit += self._survive(each, declared)
+                each.apply(declared)
+                each.check(declared)
+        assert hit == total if fault not in ("drop", "lose") else hit == 0
+
+    @pytest.mark.parametrize("fault", ["refuse", "drop", "lose", "kill_before", "kill_after"])
+    def test_and_so_does_destroy(self, world: World, fault: str) -> None:
+        for number in range(7):
+            each = World(world.folder / str(number))
+            each.apply(platform())
+            each.cloud.faults[next(each.cloud._count) + 1 + number] = fault
+            try:
+                each.destroy()
+            except (Killed, MlplatError):
+                each.cloud.killed.clear()
+            each.destroy()
+            assert (each.cloud.things, each.state.entries) == ({}, {})
+
+    def _survive(self, world: World, declared: Sequence[Declared]) -> int:
+        try:
+            world.apply(declared)
+        except (Killed, MlplatError):
+            world.cloud.killed.clear()
+            return 1
+        return 0
+
+    @pytest.mark.parametrize("when", ["before", "torn", "after"])
+    def test_killed_at_every_write_of_the_journal(
+        self, world: World, when: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole, writes, last = journal._write_all, 0, 0
+
+        def write(handle: int, content: bytes) -> None:
+            nonlocal writes
+            world.cloud.live()
+            writes += 1
+            if writes != last:
+                return whole(handle, content)
+            if when != "before":
+                whole(handle, content[: len(content) // 2] if when == "torn" else content)
+            return world.cloud.die()
+
+        monkeypatch.setattr(journal, "_write_all", write)
+        killed = 0
+        for last in range(1, 60):
+            world = World(world.folder.parent / str(last))
+            for declared in (platform(), EDITED):
+                writes = writes if declared is EDITED else 0
+                killed += self._survive(world, declared)
+                world.apply(declared)
+                world.check(declared)
+            if writes < last:
+                break
+        assert killed == last - 1 > 20
+
+    def test_what_rests_on_a_failure_is_skipped_and_the_rest_goes_on(self, world: World) -> None:
+        world.cloud.always["create", "net"] = refused("create", "VpcLimitExceeded", "no more")
+        with pytest.raises(PartlyDone) as caught:
+            world.apply(platform())
+        assert caught.value.exit_code == 3
+        assert caught.value.message == (
+            "2 done and saved, 1 failed, 3 skipped because of that:\n"
+            "  creating fake_network net: VpcLimitExceeded: no more (request R-1)"
+        )
+        assert sorted(world.watch.said("skipped")) == [
+            "a.fake_network.part", "b.fake_topic.end", "b.fake_topic.job"
+        ]  # fmt: skip
+        assert world.state.entries.keys() >= {"a.fake_vault.raw", "b.fake_model.m"}
+
+    def test_the_error_itself_when_nothing_else_is_done(self, world: World) -> None:
+        world.cloud.always["create", "t"] = DENIED
+        with pytest.raises(PermissionDenied, match="creating fake_topic t: AccessDenied: not allowed") as caught:
+            world.apply(topic())
+        assert caught.value.exit_code == 4
+
+    def test_several_with_the_exit_code_they_share(self, world: World) -> None:
+        world.cloud.always |= {("create", "t1"): DENIED, ("create", "t2"): DENIED}
+        with pytest.raises(Several) as caught:
+            world.apply([Declared(f"a.fake_topic.t{n}", FakeTopic(name=f"t{n}")) for n in (1, 2)])
+        assert (caught.value.exit_code, len(caught.value.errors)) == (4, 2)
+
+    def test_a_bug_in_a_kind_keeps_its_cause(self, world: World) -> None:
+        world.cloud.always["create", "t"] = ZeroDivisionError("by zero")
+        with pytest.raises(MlplatError, match="creating fake_topic t: ZeroDivisionError: by zero") as caught:
+            world.apply(topic())
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+    def test_expired_credentials_stop_the_run(self, world: World) -> None:
+        world.parallelism = 1
+        for n in range(10):
+            world.cloud.always["create", f"t{n}"] = CredentialsError("expired")
+        with pytest.raises(CredentialsError):
+            world.apply([Declared(f"a.fake_topic.t{n}", FakeTopic(name=f"t{n}")) for n in range(10)])
+        assert len(world.watch.said("started")) == 1
+
+
+class TestVerification:
+    def test_an_update_that_does_not_take_is_an_error_that_names_the_field(self, world: World) -> None:
+        world.apply(topic())
+        world.cloud.lag = 99
+        with pytest.raises(NotSettled, match="updating fake_topic t: color did not take: it is 'red', not 'blue'"):
+            world.apply(topic(color="blue"))
+
+    def test_a_write_that_shows_late_is_waited_for(self, world: World) -> None:
+        world.cloud.lag = 3
+        world.apply(platform())
+        world.apply(EDITED)
+        world.cloud.lag = 0
+        world.check(EDITED)
+
+    def test_an_object_that_fails_while_it_is_made(self, world: World) -> None:
+        def break_it(_verb: str, _name: str) -> None:
+            for thing in world.cloud.find("t"):
+                thing.failed = "no capacity"
+
+        world.apply(topic())
+        world.cloud.on_call = break_it
+        with pytest.raises(NotSettled, match="updating fake_topic t: no capacity"):
+            world.apply(topic(color="blue"))
+        world.cloud.on_call = lambda _verb, _name: None
+        world.apply(topic(color="blue"))
+        world.check(topic(color="blue"))
+
+    def test_what_an_earlier_run_left_under_the_new_name_is_made_anew(self, world: World) -> None:
+        world.apply(platform())
+        world.cloud.always["delete", "m1"] = refused("delete", "Busy", "later")
+        with pytest.raises(PartlyDone):
+            world.apply(platform(model="m2"))
+        world.cloud.always.clear()
+        world.cloud.named("m1").fields["color"] = "green"
+        world.apply(platform())
+        world.check(platform())
+
+    def test_a_lost_answer_never_makes_a_second_one(self, world: World) -> None:
+        world.cloud.faults = {0: "drop"}
+        world.cloud.lag = 2
+        world.apply([Declared("a.fake_network.n", FakeNetwork(name="n"))])
+        assert len(world.cloud.find("n")) == 1
+
+    def test_a_lost_call_is_sent_again_but_not_forever(self, world: World) -> None:
+        world.cloud.faults = dict.fromkeys(range(2), "lose")
+        world.apply(topic())
+        world.check(topic())
+        world.cloud.faults = dict.fromkeys(range(3, 9), "lose")
+        with pytest.raises(ApiError, match="updating fake_topic t: ReadTimeout"):
+            world.apply(topic(color="blue"))
+
+    def test_what_appears_between_plan_and_apply_is_not_made_twice(self, world: World) -> None:
+        world.apply(topic())
+        thing = world.cloud.things.pop(("fake_topic", "t"))
+        made = world.plan(topic())
+        world.cloud.things["fake_topic", "t"] = thing
+        calls_of(world)
+        apply(made, world.session, world.store)
+        assert calls_of(world) == []
+        world.check(topic())
+
+    def test_an_update_whose_difference_is_gone_is_none(self, world: World) -> None:
+        world.apply(platform())
+        world.cloud.things.pop(("fake_vault", "raw"))
+        assert actions(world.plan(platform()))["b.fake_topic.job"] is Action.UPDATE
+        calls_of(world)
+        world.apply(platform())
+        assert calls_of(world) == [("create", "raw")]
+
+    def test_what_was_to_stay_is_updated_when_an_output_changes(self, world: World) -> None:
+        def see(cls: type[FakeTopic], cloud: FakeCloud, thing: Thing | None) -> Observed | None:
+            seen = original(cloud, thing)
+            if seen is None or seen.id != "t":
+                return seen
+            return replace(seen, outputs={"id": "t" if seen.fields["color"] == "red" else "n"})
+
+        declared = [*topic(), Declared("a.fake_topic.n", FakeTopic(name="n"))]
+        user = Declared("a.fake_topic.user", FakeTopic(name="user", links=[Ref("a.fake_topic.t", "id")]))
+        original = FakeTopic._see
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FakeTopic, "_see", classmethod(see))
+            world.apply([*declared, user])
+            changed = [*topic(color="blue"), declared[1], user]
+            assert actions(world.plan(changed))["a.fake_topic.user"] is Action.KEEP
+            world.apply(changed)
+            assert world.cloud.named("user").fields["links"] == ["n"]
+            assert world.plan(changed).is_empty
+
+
+class TestState:
+    def test_the_result_is_remembered(self, world: World) -> None:
+        world.apply(platform())
+        entry = world.state.entries["b.fake_topic.job"]
+        assert entry.fields["links"] == ["raw"]
+        assert entry.outputs["arn"] == "arn:job"
+        assert entry.needs == ("a.fake_network.part", "a.fake_vault.raw")
+
+    def test_the_intent_is_on_disk_before_the_call(self, world: World) -> None:
+        seen = {}
+
+        def look(verb: str, name: str) -> None:
+            seen[name] = (verb, world.state.entries["a.fake_topic.t"].intent)
+
+        world.cloud.on_call = look
+        world.apply(topic())
+        world.apply(topic(color="blue"))
+        assert seen["t"] == ("update", {"verb": "update"})
+        world.destroy()
+        assert seen["t"] == ("delete", {"verb": "delete"})
+
+    def test_a_stale_plan_is_refused(self, world: World) -> None:
+        made = world.plan(topic())
+        world.apply(platform())
+        with pytest.raises(UsageError, match="its state has changed since the plan was made") as caught:
+            apply(made, world.session, world.store)
+        assert caught.value.hint == "mlplat plan --namespace test"
+
+    def test_an_unfinished_update_remembers_what_it_may_use(self, world: World) -> None:
+        declared = [*topic(), Declared("a.fake_topic.u", FakeTopic(name="u"))]
+        user = "a.fake_topic.user"
+        world.apply([*declared, Declared(user, FakeTopic(name="user", links=[Ref("a.fake_topic.t", "id")]))])
+        world.cloud.always["update", "user"] = refused("update", "Busy", "later")
+        with pytest.raises(ApiError):
+            world.apply([*declared, Declared(user, FakeTopic(name="user", links=[Ref("a.fake_topic.u", "id")]))])
+        assert world.state.entries[user].needs == ("a.fake_topic.t", "a.fake_topic.u")
+
+    def test_an_object_found_by_its_tags_is_remembered_though_its_update_fails(self, world: World) -> None:
+        net = Declared("a.fake_network.n", FakeNetwork(name="n"))
+        world.apply([net])
+        world.store.path.unlink()
+        world.cloud.always["update", "n"] = refused("update", "Busy", "later")
+        with pytest.raises(ApiError):
+            world.apply([replace(net, resource=FakeNetwork(name="n", color="blue"))])
+        world.destroy()
+        assert world.cloud.things == {}
+
+    def test_what_is_to_be_replaced_is_remembered_as_it_is(self, world: World) -> None:
+        world.apply([Declared("a.fake_topic.key", FakeTopic(name="key")), *topic()])
+        world.store.path.unlink()
+        world.cloud.always["create", "key2"] = refused("create", "Busy", "later")
+        world.cloud.always["delete", "t"] = refused("delete", "Busy", "later")
+        with pytest.raises(MlplatError):
+            world.apply(topic(shape="square"))
+        assert world.state.entries["a.fake_topic.t"].fields["shape"] == "round"
+
+
+class TestInterrupts:
+    def many(self) -> list[Declared]:
+        return [Declared(f"a.fake_topic.t{n}", FakeTopic(name=f"t{n}")) for n in range(10)]
+
+    def test_the_first_one_lets_what_runs_finish(self, world: World) -> None:
+        world.parallelism = 2
+
+        def press(verb: str, name: str) -> None:
+            if name == "t3":
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.2)
+
+        world.cloud.on_call = press
+        before = signal.getsignal(signal.SIGINT)
+        with pytest.raises(Interrupted) as caught:
+            world.apply(self.many())
+        assert signal.getsignal(signal.SIGINT) is before
+        done = len(world.cloud.things)
+        assert 4 <= done < 10
+        assert f"stopped: {done} done and saved, {10 - done} not started" in caught.value.message
+        assert (caught.value.exit_code, caught.value.hint) == (130, "mlplat apply --namespace test")
+        assert all(entry.intent is None for entry in world.state.entries.values())
+        world.cloud.on_call = lambda _verb, _name: None
+        world.apply(self.many())
+        world.check(self.many())
+
+    @pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)])
+    def test_the_second_one_gives_up_waits(self, world: World, signals: Sequence[signal.Signals]) -> None:
+        session = world.session
+        world.cloud.lag = 3
+        made = world.plan(topic())
+
+        def press(verb: str, name: str) -> None:
+            for each in signals:
+                os.kill(os.getpid(), each)
+                time.sleep(0.1)
+            assert session.cancelled.wait(5)
+
+        world.cloud.on_call = press
+        with pytest.raises(Interrupted, match=r"under way: a.fake_topic.t"):
+            apply(made, session, world.store, watch=Recorder())
+        world.cloud.on_call = lambda _verb, _name: None
+        world.apply(topic())
+        world.check(topic())
+        assert world.cloud.calls == [("create", "t")]
+
+    def test_another_thread_can_apply_without_listening(self, world: World) -> None:
+        thread = threading.Thread(target=world.apply, args=(topic(),))
+        thread.start()
+        thread.join()
+        world.check(topic())
+
+
+def test_a_vault_is_emptied_only_when_named(world: World) -> None:
+    declared = [Declared("a.fake_vault.v", FakeVault(name="v"))]
+    world.apply(declared)
+    world.cloud.named("v").data = 2
+    world.cloud.faults = {next(world.cloud._count) + 1: "drop"}
+    world.destroy(delete_data=["a.fake_vault.*"])
+    assert world.cloud.things == {}
