@@ -69,7 +69,9 @@ class LiveTrials:
 
         best = self.best()
         names = sorted({name for row in self._rows for name in row["parameters"]})
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, caption=self._status, caption_justify="left")
+        table = Table(
+            box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, caption=self._status, caption_justify="left"
+        )
         for column in ("", "Trial", "Status", self.metric, *names):
             table.add_column(column)
         for row in self._rows:
