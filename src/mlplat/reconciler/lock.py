@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 
 from mlplat.errors import LockHeld, StateError
 
@@ -65,7 +66,7 @@ def held(path: Path, namespace: str, command: str) -> Iterator[Holder]:
     try:
         handle = _take(path, namespace)
     except OSError as error:
-        raise StateError(f"locking namespace {namespace}: {error}", hint=f"ls -ld {path.parent}") from error
+        raise StateError(f"locking namespace {namespace}: {error}", hint=f"ls -ld {quote(str(path.parent))}") from error
     try:
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(asdict(me)).encode(), 0)
@@ -112,11 +113,12 @@ def _is_same(handle: int, path: Path) -> bool:
 
 def _refusal(path: Path, namespace: str, holder: Holder | None) -> LockHeld:
     if holder is None:  # it was taken a moment ago and is not signed yet
-        return LockHeld(f"namespace {namespace} is locked by another run", hint=f"cat {path}")
+        return LockHeld(f"namespace {namespace} is locked by another run", hint=f"cat {quote(str(path))}")
     who = f"`mlplat {holder.command}` of {holder.user} on {holder.host} (process {holder.pid}) since {holder.since}"
     if not holder.is_here:
         return LockHeld(
-            f"namespace {namespace} is locked by {who}; if it is not running there any more", hint=f"rm {path}"
+            f"namespace {namespace} is locked by {who}; if it is not running there any more",
+            hint=f"rm {quote(str(path))}",
         )
     if not holder.is_alive:
         who = f"a child process left by {who}, which has ended"

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from mlplat.errors import StateError
@@ -167,7 +168,7 @@ class Store:
         except (Damaged, OSError, TypeError, KeyError, ValueError) as error:
             raise StateError(
                 f"reading the state journal {self.journal}: {error}; without it, objects are found again by their tags",
-                hint=f"mv {self.journal} {self.journal}.damaged",
+                hint=_mv(self.journal, ".damaged"),
             ) from error
 
     def _read_file(self) -> State | None:
@@ -182,7 +183,7 @@ class Store:
         if state.namespace != self.namespace:
             raise StateError(
                 f"reading the state file {self.path}: it belongs to namespace {state.namespace}",
-                hint=f"mv {self.path} {self.path}.other",
+                hint=_mv(self.path, ".other"),
             )
         return state
 
@@ -197,8 +198,8 @@ class Store:
         try:
             State.loads(self.backup.read_bytes())
         except (OSError, ValueError, NewerFormat):
-            return f"mv {self.path} {self.path}.damaged"
-        return f"cp {self.backup} {self.path}"
+            return _mv(self.path, ".damaged")
+        return f"cp {quote(str(self.backup))} {quote(str(self.path))}"
 
     def _write(self, state: State) -> None:
         """File, backup, then the journal goes; at any moment `load` finds the old state or the new one."""
@@ -224,7 +225,13 @@ class Store:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> StateError:
-        return StateError(f"writing the state file {self.path}: {error}", hint=f"ls -ld {self.folder} && df -h .")
+        return StateError(
+            f"writing the state file {self.path}: {error}", hint=f"ls -ld {quote(str(self.folder))} && df -h ."
+        )
+
+
+def _mv(path: Path, suffix: str) -> str:
+    return f"mv {quote(str(path))} {quote(str(path) + suffix)}"
 
 
 def _fold(journal: Journal, state: State) -> None:
