@@ -39,8 +39,9 @@ STEPS: tuple[tuple[str, str], ...] = (
     ),
     ("The platform at a glance", "mlplat status"),
     ("Take everything down, data included", "mlplat destroy --reverse --delete-data 'ml_*'"),
-    ("Nothing is left", "mlplat outputs"),
+    ("Nothing is left", "mlplat status"),
     ("Stop the local cloud", "mlplat local stop"),
+    ("No process is left either", "mlplat local status"),
 )
 
 

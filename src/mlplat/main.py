@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mlplat import __version__, output
-from mlplat.commands import config, data, features, init, local, platform, registry, serving, train
+from mlplat.commands import completion, config, data, features, init, local, platform, registry, serving, train
 from mlplat.errors import Interrupted, MlplatError
 
 
@@ -86,6 +87,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         platform.describe,
     ),
     "Models": (train.train, serving.deploy, serving.invoke),
+    "This machine": (completion.completion,),
 }
 _GROUPS = {
     "Models": {"features": features.app, "registry": registry.app, "data": data.app},
@@ -103,6 +105,8 @@ for _panel, _groups in _GROUPS.items():
 
 def run() -> None:
     """Run the command line and exit with its code."""
+    if completion.VARIABLE in os.environ:
+        completion.prepare()
     try:
         app()
     except MlplatError as error:

@@ -47,9 +47,7 @@ class LiveTrials:
             for row in rows:
                 if row["status"] != "InProgress" and row["trial"] not in self._said:
                     self._said.add(row["trial"])
-                    output.note(
-                        f"  {row['trial']}: {row['status']} {self.metric}={row['objective']} {row['parameters']}"
-                    )
+                    output.note(f"  {row['trial']}: {row['status']}  {self._told(row)}")
 
     def _told(self, row: Mapping[str, Any]) -> str:
         objective = "no objective" if row["objective"] is None else f"{self.metric}={row['objective']:.4f}"

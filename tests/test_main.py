@@ -1,0 +1,147 @@
+"""The command line as a whole: what help loads and costs, that everything is documented, how errors end."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+from typer.main import get_command
+
+from mlplat import output
+from mlplat.errors import MlplatError
+from mlplat.main import app, run
+
+HEAVY = (
+    "boto3",
+    "botocore",
+    "moto",
+    "sagemaker",
+    "mlflow",
+    "pandas",
+    "numpy",
+    "sklearn",
+    "pyarrow",
+    "optuna",
+    "duckdb",
+)
+
+
+def python(code: str, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "NO_COLOR": "1"}
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["apply", "--help"], ["train", "--help"], ["local", "start", "--help"]])
+def test_help_loads_nothing_heavy(words: list[str]) -> None:
+    code = f"""
+import sys
+from mlplat.main import run
+try:
+    run()
+except SystemExit as end:
+    assert end.code == 0, end.code
+heavy = [name for name in {HEAVY!r} if name in sys.modules]
+assert not heavy, heavy
+"""
+    told = python(code, *words)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("Usage: ")
+
+
+def cost(*command: str) -> float:
+    """CPU seconds, user and system."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.parametrize("words", [["--help"], ["apply", "--help"]])
+def test_help_costs_at_most_twice_its_libraries(words: list[str]) -> None:
+    pairs = [(cost("-m", "mlplat", *words), cost("-c", "import typer, rich")) for _ in range(6)]
+    assert min(ours for ours, _ in pairs) <= 2 * min(bound for _, bound in pairs)
+
+
+def commands(group: Any, path: str = "mlplat") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        yield f"{path} {name}", command
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{path} {name}")
+
+
+def test_every_command_and_option_is_documented() -> None:
+    for path, command in commands(get_command(app)):
+        assert command.help, path
+        for parameter in command.params:
+            assert getattr(parameter, "help", None), f"{path}: {parameter.name}"
+
+
+def test_every_command_that_shows_something_takes_json() -> None:
+    silent = {"mlplat local logs", "mlplat completion"}
+    for path, command in commands(get_command(app)):
+        if not hasattr(command, "commands") and path not in silent:
+            assert any("--json" in parameter.opts for parameter in command.params), path
+
+
+def test_the_shell_can_ask_for_completions() -> None:
+    asked = {"_MLPLAT_COMPLETE": "complete_bash", "COMP_WORDS": "mlplat deploy --va", "COMP_CWORD": "2"}
+    words = [sys.executable, "-c", "from mlplat.main import run; run()"]
+    told = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **asked})
+    assert told.stdout.split() == ["--variant"]
+    assert "_MLPLAT_COMPLETE" in python("from mlplat.main import run; run()", "completion", "zsh").stdout
+
+
+def ends(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    """The exit code of a command that raises."""
+    broken = typer.Typer()
+
+    @broken.command()
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr("mlplat.main.app", broken)
+    monkeypatch.setattr(sys, "argv", ["mlplat"])
+    with pytest.raises(SystemExit) as end:
+        run()
+    return int(end.value.code or 0)
+
+
+def subclasses(kind: type[MlplatError]) -> Iterator[type[MlplatError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from subclasses(each)
+
+
+def test_a_bug_is_told_without_a_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ends(monkeypatch, ZeroDivisionError("division by zero")) == 1
+    told = capsys.readouterr().err
+    assert "error: unexpected ZeroDivisionError: division by zero" in told
+    assert "hint: mlplat --debug" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("kind", [MlplatError, *subclasses(MlplatError)])
+def test_each_error_ends_with_its_exit_code(kind: type[MlplatError], monkeypatch: pytest.MonkeyPatch) -> None:
+    error = kind.__new__(kind)
+    MlplatError.__init__(error, "it went wrong", hint="mlplat plan")
+    assert ends(monkeypatch, error) == kind.exit_code
+
+
+def test_errors_are_json_where_json_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output.mode, "json", True)
+    assert ends(monkeypatch, MlplatError("it went wrong", hint="mlplat plan")) == 1
+    assert capsys.readouterr().err == '{"error": "it went wrong", "hint": "mlplat plan", "exit_code": 1}\n'
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output.mode, "debug", True)
+    with pytest.raises(ZeroDivisionError):
+        ends(monkeypatch, ZeroDivisionError())
