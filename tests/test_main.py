@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,8 +92,8 @@ def test_every_command_that_shows_something_takes_json() -> None:
 
 def test_the_shell_can_ask_for_completions() -> None:
     asked = {"_MLPLAT_COMPLETE": "complete_bash", "COMP_WORDS": "mlplat deploy --va", "COMP_CWORD": "2"}
-    words = [sys.executable, "-c", "from mlplat.main import run; run()"]
-    told = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **asked})
+    program = str(Path(sys.executable).with_name("mlplat"))
+    told = subprocess.run([program], capture_output=True, text=True, env={**os.environ, **asked})
     assert told.stdout.split() == ["--variant"]
     assert "_MLPLAT_COMPLETE" in python("from mlplat.main import run; run()", "completion", "zsh").stdout
 

@@ -12,7 +12,7 @@ VARIABLE = "_MLPLAT_COMPLETE"
 
 def prepare() -> None:
     """Teach Typer its shells. Typer does so by itself only when it adds its own two options to every help."""
-    from typer.completion import completion_init
+    from typer.completion import completion_init  # type: ignore[attr-defined]
 
     completion_init()
 
