@@ -440,3 +440,19 @@ def test_a_vault_is_emptied_only_when_named(world: World) -> None:
     world.cloud.faults = {next(world.cloud._count) + 1: "drop"}
     world.destroy(delete_data=["a.fake_vault.*"])
     assert world.cloud.things == {}
+
+
+def test_what_a_broken_off_creation_used_is_not_forgotten(world: World) -> None:
+    """Found by hypothesis: the object was entered in the state with its new needs, and its old host went first."""
+    host = Declared("a.fake_topic.h", FakeTopic(name="h"))
+    net = Declared("a.fake_network.n", FakeNetwork(name="n", host=Ref(host.address, "id")))
+    world.cloud.faults = {1: "kill_after"}
+    with pytest.raises(Killed):
+        world.apply([host, net])
+    world.cloud.killed.clear()
+    other = Declared("a.fake_topic.o", FakeTopic(name="o"))
+    moved = [other, replace(net, resource=FakeNetwork(name="n", host=Ref(other.address, "id")))]
+    world.cloud.always["create", "o"] = refused("create", "Busy", "later")
+    with pytest.raises(MlplatError):
+        world.apply(moved)
+    assert set(world.state.entries[net.address].needs) == {host.address, other.address}

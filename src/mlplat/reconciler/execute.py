@@ -39,7 +39,7 @@ class Executor:
         if as_declared:
             self._finish(step, resource, step.seen)
         elif entry is None or entry.id != step.seen.id:
-            self._finish(step, _as_seen(step, resource, step.seen), step.seen)
+            self._finish(step, _as_seen(step, resource, step.seen), step.seen, uses=step.used)
 
     def is_settled(self, step: Step, aws: Session) -> bool:
         """Whether a step that was to change nothing has nothing to do now that all it needs has ended."""
@@ -174,8 +174,11 @@ class Executor:
 
         self.ledger.change(step.owner, begun)
 
-    def _finish(self, step: Step, resource: Resource, seen: Observed) -> None:
-        """The result. What was there before under another id is deposed when this step replaced it."""
+    def _finish(self, step: Step, resource: Resource, seen: Observed, *, uses: frozenset[str] = frozenset()) -> None:
+        """The result. What was there before under another id is deposed when this step replaced it.
+
+        `uses` are addresses that the object may still use though they are no longer declared.
+        """
         self.outputs[step.owner] = seen.outputs
 
         def finished(entry: Entry | None) -> Entry:
@@ -187,7 +190,7 @@ class Executor:
                 id=seen.id,
                 fields=plain(resource.to_json()),
                 outputs=plain(seen.outputs),
-                needs=tuple(sorted(step.needs)),
+                needs=tuple(sorted(step.needs | uses)),
                 deposed=deposed,
             )
 
