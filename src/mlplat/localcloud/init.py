@@ -134,6 +134,8 @@ def _exec(spec: dict[str, Any]) -> NoReturn:
         for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         os.chdir(spec["cwd"])
+        for name in spec["unset"]:
+            os.environ.pop(name, None)
         os.execvp(spec["argv"][0], spec["argv"])  # noqa: S606
     except OSError as error:
         os.write(2, f"cannot run {spec['argv'][0]}: {error.strerror}\n".encode())

@@ -22,14 +22,17 @@ name /opt/ml are rewritten, and code that names it literally breaks."""
 _OPT_ML = re.compile(r"/opt/ml(?![\w.-])")
 
 
-def command(rung: str, argv: Sequence[str], *, cwd: Path, opt_ml: Path | None, lifeline: int) -> list[str]:
-    """The command line that runs `argv` on this rung."""
+def command(
+    rung: str, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, opt_ml: Path | None, lifeline: int
+) -> list[str]:
+    """The command line that runs `argv` on this rung, in a process with the environment `env`."""
     spec = {
         "sandbox": rung,
         "argv": list(argv),
         "cwd": str(cwd),
         "opt_ml": str(opt_ml) if opt_ml else None,
         "lifeline": lifeline,
+        "unset": [name for name in ("LC_CTYPE",) if name not in env],  # Python sets it when no locale is (PEP 538)
     }
     return [sys.executable, "-I", "-S", "-B", str(INIT), json.dumps(spec)]
 
@@ -50,7 +53,7 @@ def rewritten_environment(env: Mapping[str, str], opt_ml: Path) -> dict[str, str
 
 
 def _works(rung: str) -> bool:
-    if sys.platform != "linux" or (rung == "root") != (os.geteuid() == 0 and rung == "root"):
+    if sys.platform != "linux" or (rung == "root" and os.geteuid() != 0):
         return False
     if rung == "bwrap" and not shutil.which("bwrap"):
         return False
@@ -58,7 +61,8 @@ def _works(rung: str) -> bool:
     try:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "probe").touch()
-            argv = command(rung, ["test", "-e", "/opt/ml/probe"], cwd=Path("/"), opt_ml=Path(folder), lifeline=lifeline)
+            test = ["test", "-e", "/opt/ml/probe"]
+            argv = command(rung, test, env=os.environ, cwd=Path("/"), opt_ml=Path(folder), lifeline=lifeline)
             done = subprocess.run(argv, pass_fds=[lifeline], stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
             return done.returncode == 0
     except (OSError, subprocess.TimeoutExpired):

@@ -140,7 +140,7 @@ class Child:
         self._talk = threading.Lock()
         try:
             self._process = subprocess.Popen(
-                sandbox.command(supervisor.sandbox, argv, cwd=cwd, opt_ml=opt_ml, lifeline=lifeline),
+                sandbox.command(supervisor.sandbox, argv, env=env, cwd=cwd, opt_ml=opt_ml, lifeline=lifeline),
                 env=env,
                 pass_fds=[lifeline],
                 stdin=subprocess.DEVNULL,

@@ -1,0 +1,184 @@
+"""Children: what they see, what is heard of them, and that none is left, whatever dies first."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mlplat.localcloud import processes, sandbox, supervisor
+from mlplat.localcloud.supervisor import TAG, Supervisor, lines
+
+PATH = {"PATH": os.environ["PATH"]}
+RUNGS = [rung for rung in sandbox.RUNGS if rung == "none" or sandbox._works(rung)]
+
+ESCAPE = "(setsid sleep 3600 >/dev/null 2>&1 &)"
+"""A double-forked process in a session of its own, as a daemon makes itself."""
+
+
+@pytest.fixture(params=RUNGS)
+def any_rung(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Supervisor]:
+    made = Supervisor(tmp_path)
+    made._rung = request.param
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def best(tmp_path: Path) -> Iterator[Supervisor]:
+    made = Supervisor(tmp_path)
+    yield made
+    made.close()
+
+
+def run(where: Supervisor, script: str, **options: object) -> tuple[int | None, list[str]]:
+    heard: list[str] = []
+    child = where.spawn(["sh", "-c", script], env=PATH, cwd=where.folder, on_line=heard.append, label="t", **options)
+    return child.wait(20), heard
+
+
+def left_of(where: Supervisor) -> list[int]:
+    return processes.tagged(TAG, str(where.folder))
+
+
+def eventually(condition: Callable[[], bool], within: float = 10.0) -> bool:
+    deadline = time.monotonic() + within
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+def test_output_exit_code_and_environment_are_the_programs_own(any_rung: Supervisor) -> None:
+    code, heard = run(
+        any_rung, "echo out; echo err >&2; pwd; env | sort | grep -v -e ^PWD -e ^_ -e ^OLDPWD -e ^SHLVL; exit 3"
+    )
+    assert code == 3
+    assert heard == ["out", "err", str(any_rung.folder), f"{TAG}={any_rung.folder}", f"PATH={PATH['PATH']}"]
+
+
+def test_each_child_has_its_own_opt_ml(any_rung: Supervisor, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mark").write_text(name)
+        code, heard = run(any_rung, "cat /opt/ml/mark; echo new > /opt/ml/made", opt_ml=tmp_path / name)
+        assert (code, heard) == (0, [name])
+        assert (tmp_path / name / "made").read_text() == "new\n"
+    assert not Path("/opt/ml/mark").exists()
+
+
+def test_without_a_private_opt_ml_variables_and_arguments_are_rewritten(best: Supervisor, tmp_path: Path) -> None:
+    best._rung = "none"
+    heard: list[str] = []
+    argv = ["sh", "-c", "echo $SM_MODEL_DIR $OTHER $0 /opt/mlflow", "/opt/ml/code"]
+    env = {**PATH, "SM_MODEL_DIR": "/opt/ml/model", "OTHER": "/opt/ml"}
+    best.spawn(argv, env=env, cwd=tmp_path, opt_ml=tmp_path, on_line=heard.append, label="t").wait(20)
+    assert heard == [f"{tmp_path}/model /opt/ml {tmp_path}/code /opt/mlflow"]
+
+
+def test_a_program_that_is_not_there_exits_127(any_rung: Supervisor) -> None:
+    heard: list[str] = []
+    child = any_rung.spawn(["no-such-program"], env=PATH, cwd=any_rung.folder, on_line=heard.append, label="t")
+    assert child.wait(20) == 127
+    assert heard == ["cannot run no-such-program: No such file or directory"]
+
+
+def test_stop_is_a_sigterm_first(any_rung: Supervisor) -> None:
+    heard: list[str] = []
+    script = (
+        "import signal; signal.signal(15, lambda *_: exit(print('bye') or 7)); print('up', flush=True); signal.pause()"
+    )
+    argv = [sys.executable, "-c", script]
+    child = any_rung.spawn(argv, env=PATH, cwd=any_rung.folder, on_line=heard.append, label="t")
+    assert eventually(lambda: heard == ["up"])
+    assert child.stop(grace=20.0) == 7
+    assert heard == ["up", "bye"]
+    assert not child.alive
+
+
+def test_who_ignores_sigterm_is_killed_with_the_whole_tree(any_rung: Supervisor) -> None:
+    heard: list[str] = []
+    script = f"trap '' TERM; {ESCAPE}; echo up; sleep 3600 & wait; sleep 3600"
+    child = any_rung.spawn(["sh", "-c", script], env=PATH, cwd=any_rung.folder, on_line=heard.append, label="t")
+    assert eventually(lambda: heard == ["up"])
+    assert child.stop(grace=0.2) == 137
+    assert eventually(lambda: left_of(any_rung) == [])
+
+
+def test_what_a_program_leaves_behind_ends_with_it(any_rung: Supervisor) -> None:
+    assert run(any_rung, f"{ESCAPE}; sleep 3600 >/dev/null 2>&1 & exit 0")[0] == 0
+    assert eventually(lambda: left_of(any_rung) == [])
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_when_the_daemon_is_killed_nothing_is_left(rung: str, tmp_path: Path) -> None:
+    parent = f"""
+import os, pathlib, time
+from mlplat.localcloud.supervisor import Supervisor
+made = Supervisor(pathlib.Path({str(tmp_path)!r}))
+made._rung = {rung!r}
+script = {ESCAPE + "; trap '' TERM; echo up; sleep 3600"!r}
+made.spawn(["sh", "-c", script], env={PATH!r}, cwd=made.folder, on_line=lambda line: print(line, flush=True), label="t")
+time.sleep(3600)
+"""
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    assert len(processes.tagged(TAG, str(tmp_path))) >= 3
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert eventually(lambda: processes.tagged(TAG, str(tmp_path)) == [])
+
+
+def test_a_sweep_ends_what_is_ours_and_nobody_else(tmp_path: Path) -> None:
+    ours = subprocess.Popen(["sleep", "3600"], env={**PATH, TAG: str(tmp_path)})
+    other = subprocess.Popen(["sleep", "3600"], env={**PATH, TAG: str(tmp_path / "other")})
+    try:
+        swept = Supervisor(tmp_path)
+        (tmp_path / "children" / f"{other.pid}.json").write_text(f'{{"pid": {other.pid}, "started": "long ago"}}')
+        assert swept.sweep() == 1
+        assert ours.wait(10) == -signal.SIGKILL
+        assert other.poll() is None
+        assert list((tmp_path / "children").iterdir()) == []
+    finally:
+        other.kill()
+        ours.kill()
+        other.wait()
+        ours.wait()
+
+
+def test_after_close_nothing_starts(best: Supervisor) -> None:
+    child = best.spawn(["sleep", "3600"], env=PATH, cwd=best.folder, label="t")
+    best.close()
+    assert not child.alive
+    with pytest.raises(RuntimeError, match="stopping"):
+        best.spawn(["true"], env=PATH, cwd=best.folder, label="t")
+
+
+def test_a_listener_that_fails_does_not_stop_the_program(best: Supervisor) -> None:
+    def deaf(line: str) -> None:
+        raise ValueError(line)
+
+    child = best.spawn(["sh", "-c", "seq 20000; exit 5"], env=PATH, cwd=best.folder, on_line=deaf, label="t")
+    assert child.wait(20) == 5
+
+
+def test_lines_come_whole_from_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "LONGEST_LINE", 8)
+    pieces = iter([b"on", b"e\ntwo\r\n\nthr", b"ee\n", b"0123456789abcdefXY", b"Z\n\xff\xfe\n", b"end", b""])
+    expected = ["one", "two", "", "three", "01234567", "89abcdef", "XYZ", "��", "end"]
+    assert list(lines(lambda: next(pieces))) == expected
+
+
+def test_a_flood_of_output_is_heard_in_full(best: Supervisor) -> None:
+    code, heard = run(best, "seq 200000; head -c 3000000 /dev/zero | tr '\\0' x")
+    assert code == 0
+    assert heard[:200000] == [str(number) for number in range(1, 200001)]
+    assert sum(map(len, heard[200000:])) == 3_000_000
+    assert max(map(len, heard)) <= supervisor.LONGEST_LINE
