@@ -86,7 +86,10 @@ class ModelPackages:
 
     def create_model_package(self, request: dict[str, Any]) -> dict[str, Any]:
         """Register a version in a group, or a package with a name of its own."""
+        tokens, token = self._cloud.store("model_package_tokens"), request.get("ClientToken")
         with self._cloud.lock:
+            if tokens.get(token) in self._packages:
+                return {"ModelPackageArn": tokens[token]}  # the same call, sent again
             package = self._identity(request)
             arn = package["ModelPackageArn"]
             if arn in self._packages:
@@ -97,6 +100,7 @@ class ModelPackages:
             package |= {"ModelPackageStatus": "Completed", "ModelPackageStatusDetails": {"ValidationStatuses": []}}
             package.setdefault("CertifyForMarketplace", False)
             self._packages[arn] = package
+            tokens |= {token: arn} if token else {}
             self._cloud.tag(arn, request.get("Tags"))
         return {"ModelPackageArn": arn}
 
