@@ -86,7 +86,7 @@ class ModelPackages:
 
     def create_model_package(self, request: dict[str, Any]) -> dict[str, Any]:
         """Register a version in a group, or a package with a name of its own."""
-        tokens, token = self._cloud.store("model_package_tokens"), request.get("ClientToken")
+        tokens, token = self._cloud.store("model_package_tokens"), str(request.get("ClientToken", ""))
         with self._cloud.lock:
             if tokens.get(token) in self._packages:
                 return {"ModelPackageArn": tokens[token]}  # the same call, sent again
