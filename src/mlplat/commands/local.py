@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from collections.abc import Iterator
@@ -28,9 +29,10 @@ DelayOption = Annotated[
 
 
 def connect(folder: Path = FOLDER, transition_delay: float = 0.5) -> Address:
-    """The folder's local cloud, started when it is not running."""
+    """The folder's local cloud, started when it is not running; this process reaches it past any proxy."""
     from mlplat.localcloud import daemon
 
+    os.environ.update(daemon.around_proxies())
     running = daemon.status(folder)
     if running is not None:
         return running

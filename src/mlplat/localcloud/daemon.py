@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,7 @@ class Address:
             "AWS_DEFAULT_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
             "SAGEMAKER_USER_CONFIG_OVERRIDE": str(self._sdk_configuration()),
+            **around_proxies(),
         }
 
     def _sdk_configuration(self) -> Path:
@@ -85,6 +87,16 @@ class Address:
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
         return path
+
+
+def around_proxies() -> dict[str, str]:
+    """NO_PROXY for this machine, where a proxy is set: it would be asked for 127.0.0.1 and not find it there."""
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    if not any(os.environ.get(each) for name in names for each in (name, name.lower())):
+        return {}
+    known = [each for each in (os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or "").split(",") if each]
+    value = ",".join(known if "127.0.0.1" in known else [*known, "127.0.0.1"])
+    return {"NO_PROXY": value, "no_proxy": value}
 
 
 def ensure(folder: Path, *, region: str = "us-east-1", transition_delay: float = 0.5) -> Address:

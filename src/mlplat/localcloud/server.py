@@ -158,10 +158,11 @@ def _make_server(application: Any, owner: Server) -> Any:
 
 
 def _forget_the_parent() -> None:
-    """Nothing of the caller's AWS setup may change how the local cloud behaves; moto's settings are ours."""
-    for name in [
-        name for name in os.environ if name.startswith(("AWS_", "MOTO_", "SAGEMAKER_")) or "_proxy" in name.lower()
-    ]:
+    """Nothing of the caller's AWS setup may change how the local cloud behaves; moto's settings are ours.
+
+    A proxy stays in the environment, because a job may need it to install what it requires.
+    """
+    for name in [name for name in os.environ if name.startswith(("AWS_", "MOTO_", "SAGEMAKER_"))]:
         del os.environ[name]
     os.environ |= {
         "AWS_CONFIG_FILE": os.devnull,
