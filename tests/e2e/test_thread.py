@@ -158,10 +158,12 @@ def the_state_is_lost(project: Project) -> None:
     """Everything is found again by tags and names, and the release is read back from the live endpoint."""
     (project.folder / ".mlplat" / "development.state.json").unlink()
     before = len(project.requests())
+    assert "the state knows nothing" in project.run(*EVERYTHING, code=2).stderr
     project.run("apply")
     assert writes(project, before) == []
     served = {each["variant"]: (each["version"], each["weight"]) for each in project.json("status")["endpoints"]}
     assert served == {"primary": (1, 0.5), "challenger": (2, 0.5)}
+    assert project.run("plan").stdout.startswith("development: nothing to change")
 
 
 def bad_requests(project: Project) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -46,9 +46,19 @@ class Platform:
             zones=tuple(zones(self.session, self.settings.network.zones)),
         )
 
-    def lock(self, command: str) -> AbstractContextManager[Any]:
-        """Hold the namespace while something is changed; raises LockHeld."""
-        return self.store.lock(command)
+    @contextmanager
+    def lock(self, command: str) -> Iterator[None]:
+        """Hold the namespace while something is changed; raises LockHeld.
+
+        A release that only the live endpoint still knows is remembered first, or its endpoint would soon look as if
+        nobody wanted it.
+        """
+        with self.store.lock(command):
+            kept, found = self.store.load().releases, self.releases()
+            if found.keys() - kept.keys():
+                with self.store.edit(command) as state:
+                    state.releases.update({name: release.to_json() for name, release in found.items()})
+            yield
 
     def declared(self, releases: Mapping[str, Release] | None = None) -> list[Declared]:
         """Every resource of all four templates."""
@@ -88,6 +98,8 @@ class Platform:
     def plan_destroy(self, scope: Collection[str] = (), *, reverse: bool, delete_data: Sequence[str] = ()) -> Plan:
         """What destroy would do: everything when `scope` is empty. Reads only."""
         check_templates(scope)
+        if not self.store.load().entries:
+            self._refuse_forgotten()
         return plan_destroy(
             self.session,
             self.store.load(),
@@ -96,6 +108,16 @@ class Platform:
             delete_data=delete_data,
             parallelism=self.parallelism,
         )
+
+    def _refuse_forgotten(self) -> None:
+        """Destroying nothing while something is there would look like success. Raises UsageError."""
+        there = [step.address for step in self.plan().steps if step.seen is not None]
+        if there:
+            raise UsageError(
+                f"destroying {self.settings.namespace}: the state knows nothing, but {len(there)} of its objects exist "
+                f"({there[0]} among them); apply finds them again",
+                hint=f"mlplat apply --namespace {self.settings.namespace}",
+            )
 
     def apply(self, what: Plan, watch: Watch) -> Outcome:
         """Carry out a plan; the lock must be held."""
