@@ -148,7 +148,9 @@ def test_a_job_costs_less_than_a_second_more_than_its_script(jobs):
 
 def test_metrics_are_found_in_the_log(jobs):
     name = jobs.start(
-        "import sys\nprint('auc=0.5 auc=0.6 loss: 2\\nauc=nan\\nauc=n/a')\nprint('auc=0.7', file=sys.stderr)",
+        "import sys, time\nprint('auc=0.5 auc=0.6 loss: 2\\nauc=nan\\nauc=n/a')\n"
+        "time.sleep(0.5)  # the toolkit reads the two streams apart, so only time orders them\n"
+        "print('auc=0.7', file=sys.stderr)",
         AlgorithmSpecification=SPECIFICATION,
     )
     job = jobs.wait(name)
