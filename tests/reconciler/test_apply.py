@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from tests.fakes import FakeCloud, FakeNetwork, FakeTopic, FakeVault, Killed, Thing, refused
+from tests.fakes import FakeCloud, FakeModel, FakeNetwork, FakeTopic, FakeVault, Killed, Thing, refused
 from tests.reconciler.conftest import Recorder, World, actions, platform
 
 from mlplat.errors import (
@@ -99,8 +99,10 @@ def test_the_old_one_stays_while_a_user_could_not_move(world: World) -> None:
     world.cloud.always.clear()
     made = world.plan(platform(model="m2"))
     assert actions(made)["b.fake_model.m (m1)"] is Action.DELETE
+    world.cloud.on_call = lambda _verb, name: time.sleep(0.1 if name == "end" else 0)
     world.apply(platform(model="m2"))
     world.check(platform(model="m2"))
+    assert world.cloud.dangling == []
 
 
 def test_back_to_what_was_deposed_takes_it_again(world: World) -> None:
@@ -113,6 +115,31 @@ def test_back_to_what_was_deposed_takes_it_again(world: World) -> None:
     world.apply(platform())
     assert ("create", "m1") not in calls_of(world)
     world.check(platform())
+
+
+def test_a_successor_that_nobody_wants_any_more_is_not_left_over(world: World) -> None:
+    world.apply(platform())
+    world.cloud.faults = {next(world.cloud._count) + 1: "kill_after"}
+    with pytest.raises(Killed):
+        world.apply(platform(model="m2"))
+    world.cloud.killed.clear()
+    assert world.cloud.find("m2")
+    world.apply(platform(model="m3"))
+    world.check(platform(model="m3"))
+
+
+def test_what_was_deposed_is_remembered_while_the_other_is_made_again(world: World) -> None:
+    world.apply(platform())
+    world.cloud.always["delete", "m1"] = refused("delete", "Busy", "later")
+    with pytest.raises(PartlyDone):
+        world.apply(platform(model="m2"))
+    world.cloud.things.pop(("fake_model", "m2"))
+    world.cloud.always["create", "m2"] = refused("create", "Busy", "later")
+    with pytest.raises(MlplatError):
+        world.apply(platform(model="m2"))
+    world.cloud.always.clear()
+    world.apply(platform(model="m2"))
+    world.check(platform(model="m2"))
 
 
 def test_independent_steps_run_at_once(world: World) -> None:
@@ -456,3 +483,18 @@ def test_what_a_broken_off_creation_used_is_not_forgotten(world: World) -> None:
     with pytest.raises(MlplatError):
         world.apply(moved)
     assert set(world.state.entries[net.address].needs) == {host.address, other.address}
+
+
+def test_a_deposed_object_does_not_wait_for_the_one_that_goes_too(world: World) -> None:
+    """Found by hypothesis: the topic had to go before the model, and the model's old object before the topic."""
+    topic_on = Declared("a.fake_topic.t", FakeTopic(name="t"))
+    model = Declared("b.fake_model.m", FakeModel(name="m1", links=[Ref(topic_on.address, "id")]))
+    world.apply([topic_on, model])
+    bare = Declared(model.address, FakeModel(name="m2"))
+    moved = Declared(topic_on.address, FakeTopic(name="t", host=Ref(model.address, "id")))
+    world.cloud.always["delete", "m1"] = refused("delete", "Busy", "later")
+    with pytest.raises(PartlyDone):
+        world.apply([bare, moved])
+    world.cloud.always.clear()
+    world.apply([topic_on])
+    world.check([topic_on])

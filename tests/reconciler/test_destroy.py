@@ -94,7 +94,7 @@ class TestData:
 
         world.cloud.on_call = arrive
         world.parallelism = 1
-        with pytest.raises(MlplatError, match=r"it holds 5 objects|NotEmpty"):
+        with pytest.raises(MlplatError, match="it holds 5 objects, so it is kept"):
             world.destroy()
         assert world.cloud.named("raw").data == 5
 

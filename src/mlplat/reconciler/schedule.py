@@ -81,7 +81,8 @@ def _before(task: Task, step: Step, steps: Mapping[str, Step]) -> tuple[set[Task
     """What must come before a task, and what should, by dependencies of the past."""
     users = [steps[user] for user in step.users if user in steps and user != step.address]
     if step.action is Action.DELETE:
-        own = {_parts(steps[step.owner])[0]} if step.deposed and step.owner in steps else set()
+        heir = steps.get(step.owner) if step.deposed else None
+        own = {_made(heir)} if heir is not None and heir.action is not Action.DELETE else set()
         return own, {_let_go(user) for user in users if user.address != step.owner}
     if task.part is Part.MAKE:
         gone = {Task(step.address, Part.REMOVE)} if _is_swapped(step) else set()
