@@ -120,7 +120,7 @@ def test_a_model_that_cant_load(project: Project) -> None:
     inference.write_text(inference.read_text() + "\n\ndef model_fn(model_dir):\n    raise OSError('no such model')\n")
     project.run("train")
     project.run("registry", "approve", "2")
-    told = project.run("deploy", "--model", "primary=2", code=1).stderr
+    told = project.run("deploy", "--model", "primary=2", code=3).stderr
     assert "did not pass the ping health check" in told
     rows = str(EXAMPLE / "data" / "holdout.csv")
     assert project.json("invoke", "churn", "--file", rows, "--by-row", "--limit", "3")["failed"] == []
