@@ -148,3 +148,7 @@ def platform(
         ),
         *more,
     ]
+
+
+EDITED = platform(color="blue", shape="square", model="m2", host=False)
+"""After `platform()`: an update, a replace with a chain of replaces, a create-first replace, a moved ref."""

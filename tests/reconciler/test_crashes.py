@@ -10,11 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from tests.reconciler.conftest import World, platform
+from tests.reconciler.conftest import EDITED, World, platform
 
 from mlplat.resources.base import Declared
-
-EDITED = platform(color="blue", shape="square", model="m2", host=False)
 
 
 def in_a_process(world: World, work: Callable[[], object], until: Callable[[int], None] = lambda _pid: None) -> int:
