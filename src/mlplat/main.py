@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -112,6 +113,7 @@ def run() -> None:
     except MlplatError as error:
         if output.mode.debug:
             raise
+        error.hint = _in_place(error.hint)
         output.error(error)
         sys.exit(error.exit_code)
     except Exception as error:
@@ -119,6 +121,17 @@ def run() -> None:
             raise
         output.error(MlplatError(f"unexpected {type(error).__name__}: {error}", hint=f"mlplat --debug {_typed()}"))
         sys.exit(1)
+
+
+def _in_place(hint: str | None) -> str | None:
+    """The hint for the namespace and configuration that were typed, so that it can be run as it stands."""
+    if hint is None or not hint.startswith("mlplat ") or hint.startswith(("mlplat local", "mlplat init")):
+        return hint
+    for flags in (("--namespace", "-n"), ("--config", "-c")):
+        given = [value for flag, value in pairwise(sys.argv[1:]) if flag in flags]
+        if given and not set(flags) & set(hint.split()):
+            hint = f"{hint} {flags[0]} {given[-1]}"
+    return hint
 
 
 def _typed() -> str:

@@ -88,7 +88,7 @@ def destroy(
 ) -> None:
     """Take a template, or everything, down. What holds data is kept unless it is named by --delete-data."""
     if not template and not reverse:
-        raise UsageError("destroying: say what", hint="mlplat destroy --reverse, or mlplat destroy --template NAME")
+        raise UsageError("destroying: say what", hint="mlplat destroy --reverse")
     platform = platform_of(namespace, config, parallelism=parallelism)
     with platform.lock("destroy"):
         with output.working("reading what is there"):

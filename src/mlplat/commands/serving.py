@@ -106,6 +106,7 @@ def invoke(
     json: JsonOption = False,
 ) -> None:
     """Ask an endpoint: one body, or a file row by row with each variant's share and AUC."""
+    from mlplat.workflows import deploy as deploying
     from mlplat.workflows import traffic
 
     if (text is None) == (file is None) or (by_row and file is None):
@@ -113,6 +114,7 @@ def invoke(
             "invoking: give either --data or --file", hint=f"mlplat invoke {endpoint} --file rows.csv --by-row"
         )
     platform = platform_of(namespace, config)
+    deploying.endpoint_of(platform, endpoint)
     if by_row and file is not None:
         _rows(platform, endpoint, file, label, positive, limit, target)
         return

@@ -165,10 +165,18 @@ def confirm(question: str, *, flag: str, expect: str = "yes") -> None:
     Raises UsageError.
     """
     if mode.json or not is_terminal():
-        raise UsageError(f"{question}: approval is required and there is no terminal to ask", hint=f"add {flag}")
+        raise UsageError(f"{question}: approval is required and there is no terminal to ask", hint=_again(flag))
     answer = typer.prompt(f"{question} Type '{expect}' to go on", default="", show_default=False, err=True)
     if answer.strip() != expect:
         raise UsageError("not approved; nothing was changed")
+
+
+def _again(flag: str) -> str:
+    """The command as it was typed, with a flag that goes on without asking."""
+    import shlex
+
+    words = [word for word in sys.argv[1:] if word != flag.replace("--", "--no-", 1)]
+    return shlex.join(["mlplat", *words, flag])
 
 
 @contextmanager

@@ -45,7 +45,8 @@ def parse_share(text: str) -> tuple[str, float]:
         share = -1.0
     if not name or not 0 <= share <= 1:
         raise UsageError(
-            f"reading --variant {text}: expected NAME=SHARE with a share from 0 to 1", hint="--variant challenger=0.2"
+            f"reading --variant {text}: expected NAME=SHARE with a share from 0 to 1",
+            hint="mlplat deploy --variant challenger=0.2",
         )
     return name, share
 

@@ -60,7 +60,7 @@ def group_of(platform: Platform, name: str | None) -> tuple[str, FeatureGroup]:
     near = get_close_matches(name or "", known, n=1, cutoff=0.3)
     raise UsageError(
         f"unknown feature group {name!r}: the configuration has {', '.join(known)}",
-        hint=f"use {near[0]}" if near else "mlplat config show",
+        hint=f"mlplat config show feature_groups.{near[0]}" if near else "mlplat config show feature_groups",
     )
 
 

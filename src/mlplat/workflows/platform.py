@@ -157,5 +157,5 @@ def check_templates(names: Collection[str]) -> None:
             near = get_close_matches(name, templates.TEMPLATES, n=1, cutoff=0.3)
             raise UsageError(
                 f"unknown template {name!r}: the templates are {', '.join(templates.TEMPLATES)}",
-                hint=f"use --template {near[0]}" if near else "mlplat apply --help",
+                hint=f"mlplat plan --template {near[0]}" if near else "mlplat plan",
             )

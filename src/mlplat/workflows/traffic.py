@@ -26,6 +26,18 @@ class Answer:
     seconds: float
 
 
+def physical(platform: Platform, endpoint: str) -> str:
+    """The AWS name of an endpoint of the settings. Raises UsageError when nothing is deployed to it."""
+    address = f"ml_model_serving.endpoint.{endpoint}"
+    entry = platform.state().entries.get(address)
+    if entry is None:
+        raise UsageError(
+            f"invoking endpoint {endpoint}: nothing is deployed to it in namespace {platform.settings.namespace}",
+            hint=f"mlplat deploy {endpoint}",
+        )
+    return str(entry.outputs["name"])
+
+
 def invoke(
     platform: Platform,
     endpoint: str,
@@ -36,7 +48,7 @@ def invoke(
     variant: str | None = None,
 ) -> Answer:
     """One request. Raises MlplatError with the model's own words when the model refused it."""
-    name = str(platform.output(f"ml_model_serving.endpoint.{endpoint}", "name"))
+    name = physical(platform, endpoint)
     return _send(platform, name, body, content_type=content_type, accept=accept, variant=variant)
 
 
@@ -84,7 +96,7 @@ def rows_of(path: Path, label: str | None) -> tuple[list[str], list[tuple[str, s
         header = next(reader, [])
         if label is not None and label not in header:
             raise UsageError(
-                f"reading rows {path}: it has no column {label}; it has {', '.join(header)}", hint="--label"
+                f"reading rows {path}: it has no column {label}; it has {', '.join(header)}", hint=f"head -1 {path}"
             )
         at = header.index(label) if label is not None else None
         rows = [(_csv(_without(row, at)), row[at] if at is not None else None) for row in reader if row]
@@ -112,7 +124,7 @@ def send(
     seen: Callable[[Sent], None] = lambda _sent: None,
 ) -> list[Sent]:
     """Each row as a request of its own (the header goes with it), `parallel` at a time, in the rows' order."""
-    name = str(platform.output(f"ml_model_serving.endpoint.{endpoint}", "name"))
+    name = physical(platform, endpoint)
     head = _csv(header)
 
     def one(item: tuple[int, tuple[str, str | None]]) -> Sent:

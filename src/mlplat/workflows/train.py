@@ -106,7 +106,7 @@ def parse_parameters(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not name or not equals:
-            raise UsageError(f"reading --parameter {text}: expected NAME=VALUE", hint="--parameter C=0.5")
+            raise UsageError(f"reading --parameter {text}: expected NAME=VALUE", hint="mlplat train --parameter C=0.5")
         found[name] = value
     return found
 
