@@ -17,6 +17,7 @@ from mlplat.reconciler.plan import Plan
 from mlplat.settings import Endpoint
 from mlplat.templates.release import Release, Variant
 from mlplat.workflows import registry
+from mlplat.workflows.choice import chosen
 from mlplat.workflows.platform import Platform
 
 T = TypeVar("T")
@@ -72,17 +73,8 @@ def unique(pairs: Sequence[tuple[str, T]], flag: str) -> dict[str, T]:
 
 
 def endpoint_of(platform: Platform, name: str | None) -> tuple[str, Endpoint]:
-    """The configured endpoint of that name, or the only one. Raises UsageError with the nearest name."""
-    known = platform.settings.endpoints
-    if name is None and len(known) == 1:
-        return next(iter(known.items()))
-    if name is not None and name in known:
-        return name, known[name]
-    near = get_close_matches(name or "", known, n=1, cutoff=0.3)
-    raise UsageError(
-        f"unknown endpoint {name!r}: the configuration has {', '.join(known) or 'none'}",
-        hint=f"mlplat deploy {near[0]}" if near else "mlplat config show",
-    )
+    """The endpoint of that name, or the only one there is. Raises UsageError with the nearest name."""
+    return chosen(platform.settings.endpoints, name, "endpoint", "mlplat deploy")
 
 
 def shares(current: Mapping[str, float], wanted: Wanted) -> dict[str, float]:

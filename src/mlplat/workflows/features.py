@@ -14,6 +14,7 @@ from typing import Any
 
 from mlplat.errors import ApiError, OutcomeUnknown, UsageError
 from mlplat.settings import FeatureGroup
+from mlplat.workflows.choice import chosen
 from mlplat.workflows.platform import Platform
 
 BATCH = 25
@@ -51,17 +52,8 @@ class Ingested:
 
 
 def group_of(platform: Platform, name: str | None) -> tuple[str, FeatureGroup]:
-    """The configured feature group of that name, or the only one. Raises UsageError with the nearest name."""
-    known = platform.settings.feature_groups
-    if name is None and len(known) == 1:
-        return next(iter(known.items()))
-    if name is not None and name in known:
-        return name, known[name]
-    near = get_close_matches(name or "", known, n=1, cutoff=0.3)
-    raise UsageError(
-        f"unknown feature group {name!r}: the configuration has {', '.join(known)}",
-        hint=f"mlplat config show feature_groups.{near[0]}" if near else "mlplat config show feature_groups",
-    )
+    """The feature group of that name, or the only one there is. Raises UsageError with the nearest name."""
+    return chosen(platform.settings.feature_groups, name, "feature group", "mlplat config show feature_groups")
 
 
 def physical(platform: Platform, group: str) -> str:

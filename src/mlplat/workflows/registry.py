@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from difflib import get_close_matches
 from typing import Any, Literal
 
 from mlplat.errors import UsageError
+from mlplat.workflows.choice import chosen
 from mlplat.workflows.files import digest
 from mlplat.workflows.platform import Platform
 
@@ -37,16 +37,9 @@ class Version:
 
 def group_name(platform: Platform, group: str | None) -> str:
     """The AWS name of a model package group of the configuration; the only one when none is named."""
-    known = sorted({spec.model_package_group for spec in platform.settings.workloads.values()})
-    if group is None and len(known) == 1:
-        group = known[0]
-    if group not in known:
-        near = get_close_matches(group or "", known, n=1, cutoff=0.3)
-        raise UsageError(
-            f"unknown model package group {group!r}: the configuration has {', '.join(known)}",
-            hint=f"mlplat registry list {near[0] if near else known[0] if known else ''}".rstrip(),
-        )
-    return str(platform.output(f"ml_feature_store.model_package_group.{group}", "name"))
+    known = {spec.model_package_group: spec for spec in platform.settings.workloads.values()}
+    name, _ = chosen(known, group, "model package group", "mlplat registry list")
+    return str(platform.output(f"ml_feature_store.model_package_group.{name}", "name"))
 
 
 def versions(platform: Platform, group: str) -> list[Version]:

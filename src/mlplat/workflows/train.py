@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ from mlplat.errors import MlplatError, UsageError
 from mlplat.settings import Workload
 from mlplat.templates.images import image_uri
 from mlplat.workflows import data, files, registry
+from mlplat.workflows.choice import chosen
 from mlplat.workflows.platform import Platform
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -47,17 +47,7 @@ class Inputs:
 
 def workload_of(platform: Platform, name: str | None) -> tuple[str, Workload]:
     """The workload of that name, or the only one there is. Raises UsageError with the nearest name."""
-    known = platform.settings.workloads
-    if name is None and len(known) == 1:
-        return next(iter(known.items()))
-    if name is not None and name in known:
-        return name, known[name]
-    near = get_close_matches(name or "", known, n=1, cutoff=0.3)
-    wrong = "which workload? The" if name is None else f"unknown workload {name!r}: the"
-    raise UsageError(
-        f"{wrong} configuration has {', '.join(known) or 'none'}",
-        hint=f"mlplat train {near[0] if near else next(iter(known), 'NAME')}",
-    )
+    return chosen(platform.settings.workloads, name, "workload", "mlplat train")
 
 
 def prepare(
