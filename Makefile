@@ -20,7 +20,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 demo: venv
-	@$(BIN)/python examples/churn/demo.py
+	@$(BIN)/python examples/demo.py
 
 test: venv
 	@$(BIN)/python -m pytest -n auto

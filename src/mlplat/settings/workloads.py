@@ -143,6 +143,8 @@ class Tuning(Section):
     strategy: Literal["Bayesian", "Random"] = "Bayesian"
     max_jobs: Annotated[int, Field(ge=1, le=10_000)] = 10
     max_parallel_jobs: Annotated[int, Field(ge=1, le=100)] = 2
+    seed: Annotated[int, Field(ge=0)] | None = None
+    """Makes a search that is run again draw the same parameters (RandomSeed)."""
     fixed: Hyperparameters = {}
     ranges: Annotated[dict[str, Range], Field(min_length=1, max_length=30)]
 

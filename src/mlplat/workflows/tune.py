@@ -82,6 +82,7 @@ def request(platform: Platform, inputs: Inputs, name: str) -> dict[str, Any]:
             },
             "ParameterRanges": parameter_ranges(spec),
             "TrainingJobEarlyStoppingType": "Off",
+            **({"RandomSeed": spec.tuning.seed} if spec.tuning.seed is not None else {}),
         },
         "TrainingJobDefinition": definition,
         "Tags": train.run_tags(platform, inputs.workload),

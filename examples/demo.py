@@ -13,9 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+DATA = Path(__file__).resolve().parent / "churn" / "data"
 MLPLAT = Path(sys.executable).with_name("mlplat")
-DATA = HERE / "data"
 
 BOLD, DIM, GREEN, RED, RESET = ("\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[0m")
 if not sys.stdout.isatty() or "NO_COLOR" in os.environ:
