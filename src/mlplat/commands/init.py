@@ -47,7 +47,7 @@ def _files() -> Iterator[tuple[str, bytes]]:
     from mlplat.settings import packaged_project
 
     project = packaged_project()
-    for folder in ("config", "examples"):
+    for folder in ("config", "examples/churn"):
         for path in sorted((project / folder).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 yield path.relative_to(project).as_posix(), path.read_bytes()
