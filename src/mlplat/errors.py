@@ -20,6 +20,9 @@ MlplatError                       1  failed
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from collections.abc import Sequence
 
 
@@ -152,3 +155,13 @@ class Interrupted(MlplatError):
     """The user pressed Ctrl-C; what was in flight is finished and saved."""
 
     exit_code = 130
+
+
+@contextmanager
+def telling(doing: str, hint: str | None = None) -> Iterator[None]:
+    """Around calls: what AWS refuses is told as `<doing>: <cause>`; a quota says how to look it up."""
+    try:
+        yield
+    except ApiError as error:
+        quota = "aws service-quotas list-service-quotas --service-code sagemaker"
+        raise error.said_while(doing, quota if error.code == "ResourceLimitExceeded" else hint) from error

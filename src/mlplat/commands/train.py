@@ -43,7 +43,7 @@ def train(
     if logs:
         for event in training.follow(platform, logs):
             if event.what == "log":
-                output.log(event.text)
+                output.text(event.text)
         return
     name, spec = training.workload_of(platform, workload)
     found = (

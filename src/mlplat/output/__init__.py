@@ -118,6 +118,15 @@ def _cell(value: Any) -> RenderableType:
     return value if hasattr(value, "__rich_console__") else Text("" if value is None else str(value))
 
 
+def text(value: str) -> None:
+    """One line of text that is the data: a log, for instance. With `--json` an object on a line."""
+    if mode.json:
+        line({"message": value})
+    else:
+        sys.stdout.write(value + "\n")
+        sys.stdout.flush()
+
+
 def note(text: str) -> None:
     """Something worth knowing."""
     _say(text)

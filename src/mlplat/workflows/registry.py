@@ -7,13 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from mlplat.errors import UsageError
+from mlplat.errors import UsageError, telling
 from mlplat.workflows.choice import chosen
 from mlplat.workflows.files import digest
 from mlplat.workflows.platform import Platform
-
-INSTANCE_TYPES = ["ml.t2.medium", "ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.c5.large", "ml.c5.xlarge"]
-"""What a package declares as tested; an endpoint may use others all the same."""
 
 APPROVAL = {"approve": "Approved", "reject": "Rejected"}
 
@@ -83,22 +80,32 @@ def register(
     for known in versions(platform, group):
         if known.job == job:
             return known
+    request = package_request(group, container, job, workload, metrics)
+    with telling(f"registering the model of {job} in {group}", "mlplat registry list"):
+        made = client.create_model_package(**request)
+    return _version(client.describe_model_package(ModelPackageName=made["ModelPackageArn"]))
+
+
+def package_request(
+    group: str, container: Mapping[str, Any], job: str, workload: str, metrics: Mapping[str, float]
+) -> dict[str, Any]:
+    """CreateModelPackage, whole.
+
+    Without lists of supported instance types, which versioned packages may leave out and which would forbid all others.
+    """
     metadata = {f"metric:{key}": f"{value:.6g}" for key, value in metrics.items()}
-    made = client.create_model_package(
-        ModelPackageGroupName=group,
-        ModelPackageDescription=f"{workload}, trained by {job}",
-        ModelApprovalStatus="PendingManualApproval",
-        InferenceSpecification={
+    return {
+        "ModelPackageGroupName": group,
+        "ModelPackageDescription": f"{workload}, trained by {job}",
+        "ModelApprovalStatus": "PendingManualApproval",
+        "InferenceSpecification": {
             "Containers": [dict(container)],
             "SupportedContentTypes": ["text/csv", "application/json"],
             "SupportedResponseMIMETypes": ["text/csv", "application/json"],
-            "SupportedRealtimeInferenceInstanceTypes": INSTANCE_TYPES,
-            "SupportedTransformInstanceTypes": [each for each in INSTANCE_TYPES if ".t2." not in each],
         },
-        CustomerMetadataProperties={"training_job": job, "workload": workload, **metadata},
-        ClientToken=digest(group, job),
-    )
-    return _version(client.describe_model_package(ModelPackageName=made["ModelPackageArn"]))
+        "CustomerMetadataProperties": {"training_job": job, "workload": workload, **metadata},
+        "ClientToken": digest(group, job),
+    }
 
 
 def find(platform: Platform, group: str, wanted: str) -> Version:

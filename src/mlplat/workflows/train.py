@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mlplat.errors import MlplatError, UsageError
+from mlplat.errors import MlplatError, UsageError, telling
 from mlplat.settings import Workload
 from mlplat.templates.images import image_uri
 from mlplat.workflows import data, files, registry
@@ -108,7 +108,8 @@ def submit(platform: Platform, inputs: Inputs, *, force: bool = False) -> tuple[
     if status in ("InProgress", "Completed", "Stopping") and not force:
         return name, False
     name = base if status is None else f"{base}-r{_attempt(name, base) + 1}"
-    platform.session.client("sagemaker").create_training_job(**training_request(platform, inputs, name))
+    with telling(f"starting training job {name}", "mlplat config show training"):
+        platform.session.client("sagemaker").create_training_job(**training_request(platform, inputs, name))
     return name, True
 
 
@@ -202,12 +203,18 @@ def run_tags(platform: Platform, workload: str) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
+def described(platform: Platform, job: str) -> dict[str, Any]:
+    """DescribeTrainingJob. Raises ApiError that names the job."""
+    with telling(f"describing training job {job}", "mlplat train"):
+        found: dict[str, Any] = platform.session.client("sagemaker").describe_training_job(TrainingJobName=job)
+    return found
+
+
 def follow(platform: Platform, job: str, *, every: float = 5.0) -> Iterator[Event]:
     """Statuses and log lines of a job until it has ended. Stopping and calling again goes on following."""
-    client = platform.session.client("sagemaker")
     tail, said, pause = _Tail(platform, job), "", 0.2
     while True:
-        found = client.describe_training_job(TrainingJobName=job)
+        found = described(platform, job)
         status = f"{found['TrainingJobStatus']}: {found.get('SecondaryStatus', '')}".removesuffix(": ")
         if status != said:
             said, pause = status, 0.2
@@ -251,7 +258,7 @@ class _Tail:
 
 def result(platform: Platform, job: str) -> dict[str, Any]:
     """What a completed job gave: metrics and model address. Raises MlplatError with AWS's reason when it failed."""
-    found = platform.session.client("sagemaker").describe_training_job(TrainingJobName=job)
+    found = described(platform, job)
     if found["TrainingJobStatus"] != "Completed":
         reason = found.get("FailureReason") or found.get("SecondaryStatus", "no reason given")
         raise MlplatError(

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlplat.errors import MlplatError, UsageError
+from mlplat.errors import MlplatError, UsageError, telling
 from mlplat.settings import Workload
 from mlplat.workflows import train
 from mlplat.workflows.files import digest
@@ -48,7 +48,8 @@ def submit(platform: Platform, inputs: Inputs, *, force: bool = False) -> tuple[
         latest = (name, status)
     if latest and latest[1] in ("InProgress", "Completed", "Stopping") and not force:
         return latest[0], False
-    platform.session.client("sagemaker").create_hyper_parameter_tuning_job(**request(platform, inputs, name))
+    with telling(f"starting tuning job {name}", f"mlplat config show workloads.{inputs.workload}.tuning"):
+        platform.session.client("sagemaker").create_hyper_parameter_tuning_job(**request(platform, inputs, name))
     return name, True
 
 
