@@ -20,10 +20,8 @@ MlplatError                       1  failed
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-
-from collections.abc import Sequence
 
 
 class MlplatError(Exception):
