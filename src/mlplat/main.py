@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mlplat import __version__, output
-from mlplat.commands import completion, config, data, features, init, local, platform, registry, serving, train
+from mlplat.commands import completion, config, data, drift, features, init, local, platform, registry, serving, train
 from mlplat.errors import Interrupted, MlplatError
 
 
@@ -83,6 +83,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         platform.plan,
         platform.apply,
         platform.destroy,
+        drift.drift,
         platform.status,
         platform.outputs,
         platform.describe,

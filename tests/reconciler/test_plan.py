@@ -51,7 +51,7 @@ def test_a_field_that_can_change_plans_an_update(world: World) -> None:
     world.apply(topic())
     step = only(world, topic(color="blue"))
     assert (step.action, step.id, step.reason) == (Action.UPDATE, "t", "differs: color")
-    assert step.to_json()["changes"] == [{"field": "color", "old": "red", "new": "blue"}]
+    assert step.to_json()["changes"] == [{"field": "color", "old": "red", "new": "blue", "cause": "config"}]
 
 
 def test_a_field_that_cannot_change_plans_a_replace(world: World) -> None:
@@ -97,7 +97,9 @@ def test_a_ref_to_what_is_not_there_yet_is_known_after_apply(world: World) -> No
     world.cloud.things.pop(("fake_model", "m1"))
     step = next(s for s in world.plan(platform()).steps if s.address == "b.fake_topic.end")
     assert step.action is Action.UPDATE
-    assert step.to_json()["changes"] == [{"field": "links", "old": ["m1"], "new": ["(known after apply)"]}]
+    assert step.to_json()["changes"] == [
+        {"field": "links", "old": ["m1"], "new": ["(known after apply)"], "cause": "follows"}
+    ]
 
 
 def test_a_plan_is_json(world: World) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlplat import output
 from mlplat.reconciler.plan import Action, Plan, Step
+from mlplat.reconciler.steps import HANDS, Cause
 from mlplat.resources.base import Change, Ref
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def _rendered(plan: Plan) -> RenderableType:
     trees = [_template(name, steps) for name, steps in by_template(shown)]
     unchanged = len(plan.steps) - len(shown)
     trail = f", {unchanged} unchanged" if unchanged else ""
+    drifted = sum(step.drifted for step in shown)
+    trail += f"; {drifted} of them changed by hand" if drifted else ""
     return Group(*trees, Text(f"{plan.namespace}: {summary(plan)}{trail}", style="bold"))
 
 
@@ -92,7 +95,7 @@ def _template(name: str, steps: list[Step]) -> Tree:
         branch = tree.add(headline(step))
         if step.action in (Action.UPDATE, Action.REPLACE, Action.ADOPT):
             for change in step.changes:
-                for line in field_lines(change):
+                for line in field_lines(change, step.causes.get(change.field)):
                     branch.add(line)
     return tree
 
@@ -103,17 +106,21 @@ def headline(step: Step) -> Text:
 
     rune, style = RUNES[step.action]
     text = Text.assemble((f"{rune} ", style), (step.address.split(".", 1)[1], style), ("  ", ""), (step.name, "dim"))
-    if step.reason and step.action is not Action.CREATE:
+    if step.gone:
+        text.append(f"  {step.reason}: deleted by hand", style="italic yellow")
+    elif step.reason and step.action is not Action.CREATE:
         text.append(f"  {step.reason}", style="italic dim")
     return text
 
 
-def field_lines(change: Change) -> Iterator[Text]:
-    """A line for each leaf that differs: `lifecycle[0].days: 30 → 31`."""
+def field_lines(change: Change, cause: Cause | None = None) -> Iterator[Text]:
+    """A line for each leaf that differs, and whose doing it is: `lifecycle[0].days: 30 → 31  by hand`."""
     from rich.text import Text
 
+    told = cause if cause is not Cause.FOLLOWS else None
+    trail = (f"  {told.value}", "italic yellow" if told in HANDS else "italic dim") if told else ("", "")
     for path, old, new in leaves(change.field, change.old, change.new):
-        yield Text.assemble((f"{path}: ", "dim"), (_brief(old), "red"), (" → ", "dim"), (_brief(new), "green"))
+        yield Text.assemble((f"{path}: ", "dim"), (_brief(old), "red"), (" → ", "dim"), (_brief(new), "green"), trail)
 
 
 def leaves(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -41,6 +41,8 @@ class Sight:
 
     found: dict[str, Observed | None] = field(default_factory=dict)
     errors: list[MlplatError] = field(default_factory=list)
+    unread: dict[str, MlplatError] = field(default_factory=dict)
+    """The same errors, by each address that they are about."""
 
 
 def look(aws: Session, resource: Resource, id: str | None = None) -> Observed | None:
@@ -96,7 +98,9 @@ class _Looking:
         if self.session.cancelled.is_set():
             raise Interrupted("stopped while reading what is there; nothing was changed")
         for task, error in ended.failed.items():
-            self.sight.errors.append(self._told(task, error))
+            found = self._told(task, error)
+            self.sight.errors.append(found)
+            self.sight.unread |= dict.fromkeys([task.address] if task.kind is None else self.kinds[task.kind], found)
         return self.sight
 
     def _is_stopped(self) -> bool:

@@ -16,6 +16,7 @@ from mlplat.errors import MlplatError, UsageError
 from mlplat.reconciler import graph
 from mlplat.reconciler.decide import Owner, decide, owner, unresolved
 from mlplat.reconciler.destroy import plan_destroy as plan_destroy
+from mlplat.reconciler.drift import causes, was_deleted_by_hand
 from mlplat.reconciler.failures import together, told
 from mlplat.reconciler.observe import Observer as Observer
 from mlplat.reconciler.observe import Sight, Target, observe
@@ -155,6 +156,8 @@ class _Planner:
             reason=reason,
             users=frozenset(self.users.get(address, ())),
             used=frozenset(entry.needs if entry else ()),
+            causes=causes(aws, entry, resource, seen, changes) if seen else {},
+            gone=seen is None and was_deleted_by_hand(entry),
         )
 
     def _check_adopt(self) -> None:

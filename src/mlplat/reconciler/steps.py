@@ -32,6 +32,20 @@ IDLE = frozenset({Action.KEEP, Action.RETAIN})
 """Actions that change nothing."""
 
 
+class Cause(StrEnum):
+    """Why a field differs from what is declared."""
+
+    CONFIG = "config"
+    BY_HAND = "by hand"
+    BOTH = "config and by hand"
+    FOLLOWS = "follows"
+    """What it refers to is made or replaced in the same plan; its new value isn't known yet."""
+
+
+HANDS = frozenset({Cause.BY_HAND, Cause.BOTH})
+"""Causes that are somebody's change behind mlplat's back."""
+
+
 @dataclass(frozen=True)
 class Step:
     """What is to be done with one object.
@@ -60,6 +74,15 @@ class Step:
     empties: bool = False
     """The user named it by `--delete-data`: what it holds is deleted with it."""
     deposed: bool = False
+    causes: Mapping[str, Cause] = field(default_factory=dict)
+    """Field -> why it differs, as far as the state can tell."""
+    gone: bool = False
+    """It was there as it was applied, and somebody deleted it."""
+
+    @property
+    def drifted(self) -> bool:
+        """Whether something of it was changed by hand."""
+        return self.gone or not HANDS.isdisjoint(self.causes.values())
 
     @property
     def owner(self) -> str:
@@ -92,9 +115,15 @@ class Step:
             "name": self.name,
             "id": self.id,
             "reason": self.reason,
-            "changes": [{"field": c.field, "old": shown(c.old), "new": shown(c.new)} for c in self.changes],
+            "drifted": self.drifted,
+            "changes": [self._change(change) for change in self.changes],
             "needs": sorted(self.needs),
         }
+
+    def _change(self, change: Change) -> dict[str, Any]:
+        found: dict[str, Any] = {"field": change.field, "old": shown(change.old), "new": shown(change.new)}
+        cause = self.causes.get(change.field)
+        return {**found, "cause": cause.value if cause else None}
 
 
 @dataclass(frozen=True)

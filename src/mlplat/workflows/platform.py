@@ -13,6 +13,7 @@ from mlplat import templates
 from mlplat.aws import Session
 from mlplat.errors import UsageError
 from mlplat.reconciler.apply import Outcome, Watch, apply
+from mlplat.reconciler.drift import Finding, drift
 from mlplat.reconciler.plan import Plan, plan, plan_destroy
 from mlplat.reconciler.state import Entry, State, Store
 from mlplat.resources.base import Declared
@@ -106,6 +107,16 @@ class Platform:
             scope=scope or None,
             reverse=reverse,
             delete_data=delete_data,
+            parallelism=self.parallelism,
+        )
+
+    def drift(self, scope: Collection[str] = ()) -> list[Finding]:
+        """What was changed by hand since it was applied, in the templates of `scope` (all when empty). Reads only."""
+        check_templates(scope)
+        return drift(
+            self.session,
+            self.store.load(),
+            chosen=lambda address: not scope or address.split(".", 1)[0] in scope,
             parallelism=self.parallelism,
         )
 
