@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from tests.resources.contract import KindContract, World
+from tests.resources.contract import KindContract, World, statement
 
 from mlplat.resources import (
     DefaultSecurityGroup,
@@ -83,17 +84,23 @@ class TestRouteTable(KindContract):
 
 class TestGatewayEndpoint(KindContract):
     def desired(self, world: World) -> VpcEndpoint:
-        name, tables = f"s3-{world.suffix}", [world.route_table]
-        return VpcEndpoint(name=name, vpc=world.vpc, service="s3", type="gateway", route_tables=tables)
+        return VpcEndpoint(
+            name=f"s3-{world.suffix}",
+            vpc=world.vpc,
+            service="s3",
+            type="gateway",
+            route_tables=[world.route_table],
+            policy=allowing("s3:*"),
+        )
 
     def changes(self, world: World) -> dict[str, Any]:
         table = world.client("ec2").create_route_table(VpcId=world.vpc)["RouteTable"]["RouteTableId"]
-        everything = {"Effect": "Allow", "Principal": "*", "Action": "s3:Get*", "Resource": "*"}
-        return {
-            "route_tables": [table],
-            "service": "dynamodb",
-            "policy": {"Version": "2012-10-17", "Statement": [everything]},
-        }
+        return {"route_tables": [table], "service": "dynamodb", "policy": allowing("s3:Get*")}
+
+
+def allowing(action: str) -> Mapping[str, Any]:
+    """A policy by which everybody may do something through an endpoint."""
+    return statement(Principal="*", Action=action, Resource="*")
 
 
 class TestInterfaceEndpoint(KindContract):

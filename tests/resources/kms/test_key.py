@@ -35,6 +35,7 @@ class TestKmsKey(KindContract):
             "policy": policy(world, LOGS),
             "rotation": False,
             "deletion_window_days": 8,
+            "enabled": False,
         }
 
 

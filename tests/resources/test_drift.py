@@ -1,0 +1,154 @@
+"""Every field that mlplat manages, changed behind its back on the local cloud: seen as that, and repaired.
+
+The cases are made of KINDS and of the samples of the kinds' contracts: a new kind or field is covered, or fails here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.resources.contract import KindContract, World
+
+import mlplat.resources
+from mlplat.errors import MlplatError
+from mlplat.reconciler.apply import apply
+from mlplat.reconciler.drift import Finding, Verdict, drift
+from mlplat.reconciler.plan import Action, Plan, plan
+from mlplat.reconciler.state import Store
+from mlplat.reconciler.steps import Cause
+from mlplat.resources import KmsKey
+from mlplat.resources.base import KINDS, Declared, Resource
+
+HERE = Path(__file__).parent
+
+
+def without_alias(world: World, resource: Resource, id: str) -> None:
+    assert isinstance(resource, KmsKey)
+    world.client("kms").delete_alias(AliasName=resource.alias)
+
+
+BY_OTHER_MEANS: dict[tuple[str, str], Callable[[World, Resource, str], None]] = {
+    ("kms_key", "name"): without_alias,  # a key has a second alias beside the first; it loses its name with that
+}
+SEEN_AS: dict[tuple[str, str], str] = {("feature_group", "features"): "schema"}
+BEYOND_REPAIR = {("feature_group", "features"): "it may hold data"}
+"""What AWS can't take back, and the words with which apply refuses to lose data for it."""
+
+
+@cache
+def contracts() -> dict[str, list[KindContract]]:
+    """Kind -> its contracts, by what their `desired` says it returns."""
+    found: dict[str, list[KindContract]] = {}
+    for path in sorted(HERE.glob("*/test_*.py")):
+        module = importlib.import_module(".".join(("tests", "resources", path.parent.name, path.stem)))
+        for each in vars(module).values():
+            if inspect.isclass(each) and issubclass(each, KindContract) and each is not KindContract:
+                kind = getattr(mlplat.resources, inspect.get_annotations(each.desired)["return"])
+                found.setdefault(kind.kind, []).append(each())
+    return found
+
+
+def managed() -> Iterator[tuple[str, str]]:
+    """Every field that is compared and can be changed in place."""
+    for name, kind in sorted(KINDS.items()):
+        for each in fields(kind):
+            if each.name not in kind.immutable | kind.create_only:
+                yield name, each.name
+
+
+def sample(kind: str, field: str, world: World) -> tuple[Resource, Any]:
+    """A resource that declares the field, and another value for it."""
+    for contract in contracts().get(kind, ()):
+        values = {"name": f"other-{world.suffix}", **contract.changes(world)}
+        resource = contract.desired(world)
+        if field in values and field in resource.desired():
+            return resource, values[field]
+    raise AssertionError(f"no contract of {kind} declares {field} and has another value for it in its `changes`")
+
+
+@dataclass
+class Platform:
+    """One address under management, with a state of its own."""
+
+    world: World
+    resource: Resource
+    store: Store
+
+    @property
+    def declared(self) -> list[Declared]:
+        return [Declared(self.world.address, self.resource)]
+
+    def plan(self) -> Plan:
+        return plan(self.world.session, self.store.load(), self.declared)
+
+    def apply(self) -> str:
+        apply(self.plan(), self.world.session, self.store)
+        return str(self.store.load().entries[self.world.address].id)
+
+    def finding(self) -> Finding:
+        (found,) = drift(self.world.session, self.store.load())
+        return found
+
+
+def made(world: World, resource: Resource, folder: Path) -> Platform:
+    platform = Platform(world, resource, Store(folder / ".mlplat", "test"))
+    platform.apply()
+    assert platform.finding().verdict is Verdict.CLEAN
+    return platform
+
+
+def change_by_hand(platform: Platform, field: str, value: Any) -> None:
+    """Somebody else's calls: the state knows nothing of them."""
+    world, resource = platform.world, platform.resource
+    seen = resource.describe(world.aws)
+    assert seen is not None
+    by_other_means = BY_OTHER_MEANS.get((resource.kind, field))
+    if by_other_means is not None:
+        by_other_means(world, resource, seen.id)
+    else:
+        replace(resource, **{field: value}).update(world.aws, seen, frozenset({field}))
+
+
+@pytest.mark.parametrize(("kind", "field"), list(managed()))
+def test_a_field_changed_behind_our_back_is_seen_and_repaired(
+    kind: str, field: str, world: World, tmp_path: Path
+) -> None:
+    resource, value = sample(kind, field, world)
+    platform = made(world, resource, tmp_path)
+    change_by_hand(platform, field, value)
+    finding = platform.finding()
+    assert (finding.verdict, [change.field for change in finding.changes]) == (
+        Verdict.DRIFTED,
+        [SEEN_AS.get((kind, field), field)],
+    )
+    if (kind, field) in BEYOND_REPAIR:
+        with pytest.raises(MlplatError, match=BEYOND_REPAIR[kind, field]):
+            platform.plan()
+        return
+    (step,) = platform.plan().steps
+    assert (step.action, dict(step.causes)) == (Action.UPDATE, {field: Cause.BY_HAND})
+    id = platform.apply()
+    assert platform.finding().verdict is Verdict.CLEAN
+    assert platform.plan().is_empty
+    resource.delete(world.aws, id)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_an_object_deleted_behind_our_back_is_seen_and_made_again(kind: str, world: World, tmp_path: Path) -> None:
+    resource = contracts()[kind][0].desired(world)
+    platform = made(world, resource, tmp_path)
+    entry = platform.store.load().entries[world.address]
+    resource.delete(world.aws, str(entry.id))
+    assert (platform.finding().verdict, platform.finding().reason) == (Verdict.DRIFTED, f"{entry.id} is gone")
+    (step,) = platform.plan().steps
+    assert (step.action, step.gone) == (Action.CREATE, True)
+    id = platform.apply()
+    assert platform.finding().verdict is Verdict.CLEAN
+    resource.delete(world.aws, id)
