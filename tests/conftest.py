@@ -11,6 +11,7 @@ import pytest
 
 from mlplat.aws import Session
 from mlplat.localcloud import daemon, request_log
+from tests import strict_requests
 
 for name in [name for name in os.environ if name.startswith(("AWS_", "MLPLAT_"))]:
     del os.environ[name]  # neither the developer's account nor their settings are any test's business
@@ -19,6 +20,15 @@ os.environ |= {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+
+class StrictSession(Session):
+    """The product's session, which refuses what AWS would refuse by its service models."""
+
+    def _boto_client(self, service: str) -> Any:
+        made = super()._boto_client(service)
+        strict_requests.watch(made)
+        return made
 
 
 class RunningCloud:
@@ -48,8 +58,8 @@ class RunningCloud:
         return made
 
     def session(self, namespace: str = "test", region: str = "us-east-1") -> Session:
-        """The product's own session on this local cloud."""
-        return Session(
+        """The product's own session on this local cloud, its requests checked as AWS checks them."""
+        return StrictSession(
             namespace,
             region,
             endpoint_url=self.url,

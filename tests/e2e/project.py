@@ -14,6 +14,8 @@ from mlplat.localcloud import daemon, request_log
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "churn"
+STRICT = Path(__file__).with_name("strict")
+"""A folder with a sitecustomize that checks the requests of each command."""
 
 
 @dataclass
@@ -24,8 +26,9 @@ class Project:
 
     @property
     def environment(self) -> dict[str, str]:
-        """A machine without AWS, where nothing waits for statuses."""
+        """A machine without AWS, where nothing waits for statuses and requests are checked as AWS checks them."""
         mine = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "MLPLAT_"))}
+        mine["PYTHONPATH"] = os.pathsep.join(filter(None, (str(STRICT), mine.get("PYTHONPATH"))))
         return mine | {"MLPLAT_LOCAL__TRANSITION_DELAY_SECONDS": "0", "NO_COLOR": "1", "COLUMNS": "250"}
 
     def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
