@@ -49,8 +49,15 @@ NO_CREDENTIALS = frozenset(
 )  # fmt: skip
 
 NO_PERMISSION = frozenset(
-    {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedAccess", "NotAuthorized"}
-)
+    {
+        "AccessDenied", "AccessDeniedException", "AccessForbidden", "UnauthorizedOperation", "UnauthorizedAccess",
+        "NotAuthorized",
+    }
+)  # fmt: skip
+"""AccessForbidden is how the feature store's runtime says it."""
+
+UNKNOWN_CALLER = re.compile(r"not able to validate the provided access credentials")
+"""EC2's words with AuthFailure, which has other meanings too: no valid credentials, or a region not opted in to."""
 
 _SAGEMAKER_ABSENT = (
     r"Could not find|RecordNotFound|Requested resource not found|does not exist|Cannot find Model Package Group"
@@ -65,6 +72,18 @@ ABSENT: Mapping[str, Sequence[tuple[str, str]]] = {
     "logs": (("ResourceNotFoundException", ""),),
 }  # fmt: skip
 """What "not there" looks like, by service: (code, pattern in the message). Sources: ACK, AWS's recorded answers."""
+
+
+PARTITIONS = {
+    "cn": "aws-cn",
+    "us-gov": "aws-us-gov",
+    "us-iso": "aws-iso",
+    "us-isob": "aws-iso-b",
+    "eu-isoe": "aws-iso-e",
+    "us-isof": "aws-iso-f",
+    "eusc-de": "aws-eusc",
+}
+"""By what regions begin with; all others are in `aws`. Source: botocore's partitions.json."""
 
 
 class Quirk(NamedTuple):
@@ -137,8 +156,8 @@ class Session:
 
     @property
     def partition(self) -> str:
-        """`aws`, `aws-cn` or `aws-us-gov`."""
-        return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(self.region.rsplit("-", 2)[0], "aws")
+        """`aws`, `aws-cn`, `aws-us-gov`, `aws-eusc`, ...: what ARNs of the region begin with."""
+        return PARTITIONS.get(self.region.rsplit("-", 2)[0], "aws")
 
     def client(self, service: str) -> Client:
         """The client of a service, made when first asked for and shared by all threads."""
@@ -334,7 +353,8 @@ def _translate_answer(error: Any, service: str, operation: str, repeatable: bool
         "status": status,
         "request_id": meta.get("RequestId"),
     }
-    if about["code"] in NO_CREDENTIALS:
+    unknown = about["code"] == "AuthFailure" and UNKNOWN_CALLER.search(about["reason"])
+    if about["code"] in NO_CREDENTIALS or unknown:
         return CredentialsError(
             f"calling {service} {operation}: AWS does not accept the credentials: {about['code']}: {about['reason']}",
             hint="aws sts get-caller-identity",
