@@ -18,11 +18,11 @@ WITHIN = 7200.0
 
 MOVING = {"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"}
 
-BUSY = (
-    Quirk("ValidationException", r"Cannot update in-progress endpoint"),
-    Quirk("ValidationException", r"Could not find endpoint configuration"),
-)
-"""Another update, or maintenance; a config made just now that isn't known everywhere (CreateEndpoint's page)."""
+BUSY = (Quirk("ValidationException", r"Cannot update in-progress endpoint"),)
+"""Another update, or maintenance: it takes as long as an update takes."""
+
+FRESH_CONFIG = (Quirk("ValidationException", r"Could not find endpoint configuration"),)
+"""A config made just now isn't known everywhere for some seconds (CreateEndpoint's page)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class Endpoint(Resource):
             lambda: aws.client("sagemaker").create_endpoint(
                 EndpointName=self.name, EndpointConfigName=self.endpoint_config, Tags=tag_list(aws.tags)
             ),
-            BUSY[1:],
+            FRESH_CONFIG,
         )
         self._balance(aws, self._verified(aws, "creating"))
         return self.name
@@ -80,7 +80,8 @@ class Endpoint(Resource):
             claim(aws, seen.outputs["arn"])
         if "endpoint_config" in changed:
             update = {"EndpointName": self.name, "EndpointConfigName": self.endpoint_config}
-            aws.patiently(lambda: aws.client("sagemaker").update_endpoint(**update), BUSY, within=WITHIN)
+            move = partial(aws.client("sagemaker").update_endpoint, **update)
+            aws.patiently(lambda: aws.patiently(move, FRESH_CONFIG), BUSY, within=WITHIN)
         self._balance(aws, self._verified(aws, "updating"))
 
     def delete(self, aws: Session, id: str) -> None:
@@ -104,7 +105,7 @@ class Endpoint(Resource):
                 EndpointName=self.name,
                 DesiredWeightsAndCapacities=change,
             )
-            aws.patiently(set_to, BUSY[:1], within=WITHIN)
+            aws.patiently(set_to, BUSY, within=WITHIN)
             answer = self._verified(aws, "updating")
         there = self._fields(answer)
         wrong = [each for each in ("weights", "instance_counts") if wanted.get(each, there[each]) != there[each]]
