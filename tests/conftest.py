@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import strict_requests
 
 from mlplat.aws import Session
 from mlplat.localcloud import daemon, request_log
-from tests import strict_requests
 
 for name in [name for name in os.environ if name.startswith(("AWS_", "MLPLAT_"))]:
     del os.environ[name]  # neither the developer's account nor their settings are any test's business

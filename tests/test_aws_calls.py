@@ -8,7 +8,6 @@ rules of a security group) is listed below, and a new one has to be added there.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple

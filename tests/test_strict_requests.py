@@ -10,12 +10,12 @@ from typing import Any
 
 import botocore.session
 import pytest
-from tests import strict_requests
 from tests.e2e import project
 from tests.strict_requests import Refused, check, translated
 
 SERVICES = (
-    "ec2", "glue", "iam", "kms", "logs", "s3", "sagemaker", "sagemaker-featurestore-runtime", "sagemaker-runtime", "sts",
+    "ec2", "glue", "iam", "kms", "logs", "s3", "sagemaker", "sagemaker-featurestore-runtime", "sagemaker-runtime",
+    "sts",
 )  # fmt: skip
 
 
