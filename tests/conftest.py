@@ -25,8 +25,8 @@ os.environ |= {
 class StrictSession(Session):
     """The product's session, which refuses what AWS would refuse by its service models."""
 
-    def _boto_client(self, service: str) -> Any:
-        made = super()._boto_client(service)
+    def _boto_client(self, service: str, attempts: int = 1) -> Any:
+        made = super()._boto_client(service, attempts)
         strict_requests.watch(made)
         return made
 

@@ -163,12 +163,17 @@ class Session:
         """The client of a service, made when first asked for and shared by all threads."""
         return Client(self, service, self._shared.once(f"client:{service}", lambda: self._boto_client(service)))
 
-    def _boto_client(self, service: str) -> Any:
+    @property
+    def uploads(self) -> Any:
+        """A plain boto3 client of S3 for `upload_file`, with boto3's retries: a part sent twice is the same part."""
+        return self._shared.once("uploads", lambda: self._boto_client("s3", attempts=6))
+
+    def _boto_client(self, service: str, attempts: int = 1) -> Any:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
         config = Config(
-            retries={"total_max_attempts": 1, "mode": "standard"},
+            retries={"total_max_attempts": attempts, "mode": "standard"},
             max_pool_connections=self.max_connections,
             connect_timeout=5,
             read_timeout=70,
@@ -298,10 +303,15 @@ class _Unsent(ApiError):
 @contextmanager
 def translated(service: str, operation: str, *, repeatable: bool) -> Iterator[None]:
     """Turn whatever botocore raises into our errors; `repeatable` calls can't have an unknown outcome."""
+    from boto3.exceptions import S3UploadFailedError
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield
+    except S3UploadFailedError as error:  # what upload_file makes of S3's answer
+        if not isinstance(error.__context__, ClientError):
+            raise
+        raise _translate_answer(error.__context__, service, operation, repeatable) from error
     except ClientError as error:
         raise _translate_answer(error, service, operation, repeatable) from error
     except BotoCoreError as error:

@@ -6,11 +6,12 @@ import io
 import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mlplat.errors import UsageError
-from mlplat.workflows.files import archive, digest, local_files
+from mlplat.errors import ApiError, UsageError
+from mlplat.workflows.files import archive, digest, exists, local_files, upload_file
 
 
 def workload(folder: Path) -> Path:
@@ -55,3 +56,30 @@ def test_parts_of_a_digest_cant_run_into_each_other() -> None:
 def test_an_empty_folder_is_no_channel(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no such file"):
         local_files(tmp_path, "channel train")
+
+
+def test_a_refused_upload_is_told_as_s3_tells_it(cloud: Any, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("x")
+    with pytest.raises(ApiError) as caught:
+        upload_file(cloud.session(), tmp_path / "x", "no-such-bucket-anywhere", "x")
+    assert caught.value.code == "NoSuchBucket"
+
+
+def test_an_upload_is_sent_again_when_s3_is_busy(cloud: Any, tmp_path: Path) -> None:
+    from botocore.awsrequest import AWSResponse
+    from urllib3.response import HTTPResponse
+
+    cloud.client("s3").create_bucket(Bucket="upload-again")
+    (tmp_path / "x").write_text("x")
+    session, sent = cloud.session(), list[str]()
+
+    def busy_at_first(request: Any, **_: Any) -> Any:
+        sent.append(request.method)
+        raw = HTTPResponse(body=io.BytesIO(b""), status=503, preload_content=False)
+        return AWSResponse(request.url, 503, {}, raw) if len(sent) == 1 else None
+
+    session.uploads.meta.events.register("before-send.s3.PutObject", busy_at_first)
+    uri = upload_file(session, tmp_path / "x", "upload-again", "x")
+    assert sent == ["PUT", "PUT"]
+    assert exists(session, uri)
+    assert not exists(session, f"{uri}y")

@@ -71,8 +71,14 @@ def upload_file(session: Session, path: Path, bucket: str, key: str, *, skip_exi
     if skip_existing and session.find(lambda: s3.head_object(Bucket=bucket, Key=key)) is not None:
         return f"s3://{bucket}/{key}"
     with translated("s3", "put_object", repeatable=False):
-        s3.boto.upload_file(str(path), bucket, key)
+        session.uploads.upload_file(str(path), bucket, key)
     return f"s3://{bucket}/{key}"
+
+
+def exists(session: Session, uri: str) -> bool:
+    """Whether there is an object at an s3:// address."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return session.find(lambda: session.client("s3").head_object(Bucket=bucket, Key=key)) is not None
 
 
 def local_files(place: Path, what: str) -> list[Path]:
