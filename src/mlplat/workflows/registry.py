@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from mlplat.errors import UsageError, telling
+from mlplat.errors import NotSettled, UsageError, telling
 from mlplat.workflows.choice import chosen
 from mlplat.workflows.files import digest
 from mlplat.workflows.platform import Platform
@@ -81,15 +81,34 @@ def register(
         if known.job == job:
             return known
     request = package_request(group, container, job, workload, metrics)
+    made_at = client.describe_model_package_group(ModelPackageGroupName=group)["CreationTime"]
+    token = digest(group, str(made_at), job)  # a group made again gets none of the former one's versions back
     with telling(f"registering the model of {job} in {group}", "mlplat registry list"):
-        made = client.create_model_package(**request)
-    return _version(client.describe_model_package(ModelPackageName=made["ModelPackageArn"]))
+        made = client.create_model_package(**request, ClientToken=token)
+    return _version(_settled(platform, made["ModelPackageArn"]))
+
+
+def _settled(platform: Platform, arn: str) -> Mapping[str, Any]:
+    """The version once it can be deployed: ModelPackageStatus begins as Pending. Raises NotSettled with the reason."""
+    client = platform.session.client("sagemaker")
+    found: Mapping[str, Any] = platform.session.wait(
+        f"model package {arn}",
+        lambda: client.describe_model_package(ModelPackageName=arn),
+        lambda answer: answer["ModelPackageStatus"] not in ("Pending", "InProgress"),
+        within=600,
+    )
+    if found["ModelPackageStatus"] != "Completed":
+        each = found.get("ModelPackageStatusDetails", {})
+        said = [one.get("FailureReason") for part in each.values() for one in part if one.get("FailureReason")]
+        why = "; ".join(said) or "SageMaker gives no reason"
+        raise NotSettled(f"registering {arn}: {found['ModelPackageStatus']}: {why}", hint="mlplat registry list")
+    return found
 
 
 def package_request(
     group: str, container: Mapping[str, Any], job: str, workload: str, metrics: Mapping[str, float]
 ) -> dict[str, Any]:
-    """CreateModelPackage, whole.
+    """CreateModelPackage, whole but for its ClientToken.
 
     Without lists of supported instance types, which versioned packages may leave out and which would forbid all others.
     """
@@ -104,7 +123,6 @@ def package_request(
             "SupportedResponseMIMETypes": ["text/csv", "application/json"],
         },
         "CustomerMetadataProperties": {"training_job": job, "workload": workload, **metadata},
-        "ClientToken": digest(group, job),
     }
 
 
