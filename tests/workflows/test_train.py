@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mlplat.aws import Session
-from mlplat.errors import UsageError
+from mlplat.errors import ApiError, UsageError
 from mlplat.reconciler.state import Store
 from mlplat.settings import Settings
+from mlplat.workflows import train
 from mlplat.workflows.platform import Platform
 from mlplat.workflows.train import workload_of
 
@@ -52,3 +54,67 @@ def test_what_there_is_is_listed(
     with pytest.raises(UsageError) as caught:
         workload_of(platform(tmp_path, *workloads), name)
     assert (caught.value.message, caught.value.hint) == (told, hint)
+
+
+class Answers:
+    """A session that keeps what is sent; creates are refused `refusals` times."""
+
+    def __init__(self, *refusals: str) -> None:
+        self.refusals, self.sent = list(refusals), list[str]()
+        self.session = Session("development", "us-east-1")
+
+    def client(self, service: str) -> Any:
+        return self
+
+    def create_training_job(self, **request: Any) -> None:
+        if self.refusals:
+            raise ApiError(
+                service="sagemaker",
+                operation="create_training_job",
+                code="ValidationException",
+                reason=self.refusals.pop(0),
+            )
+        self.sent.append(request["TrainingJobName"])
+
+    def patiently(self, *args: Any, **named: Any) -> Any:
+        return self.session.patiently(*args, **named)
+
+
+def submitted(
+    monkeypatch: pytest.MonkeyPatch, status: str | None, *, model: bool, refusals: tuple[str, ...] = ()
+) -> tuple[list[str], tuple[str, bool]]:
+    answers = Answers(*refusals)
+    place = SimpleNamespace(name=lambda *_parts, limit: "base")
+    monkeypatch.setattr(train, "latest_attempt", lambda _platform, base: (base, status))
+    monkeypatch.setattr(train, "has_model", lambda _platform, _job: model)
+    monkeypatch.setattr(train, "training_request", lambda _platform, _inputs, name: {"TrainingJobName": name})
+    inputs = SimpleNamespace(workload="churn", digest="0")
+    found = train.submit(SimpleNamespace(place=place, session=answers), inputs)  # type: ignore[arg-type]
+    return answers.sent, found
+
+
+@pytest.mark.parametrize("status", ["InProgress", "Stopping", "Completed"])
+def test_the_same_training_is_joined(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    assert submitted(monkeypatch, status, model=True) == ([], ("base", False))
+
+
+def test_a_training_whose_model_is_gone_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert submitted(monkeypatch, "Completed", model=False) == (["base-r2"], ("base-r2", True))
+
+
+def test_a_role_made_a_moment_ago_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = "Could not assume role arn:aws:iam::123456789012:role/x. Please ensure that the role exists"
+    assert submitted(monkeypatch, None, model=False, refusals=(refusal,)) == (["base"], ("base", True))
+
+
+@pytest.mark.parametrize(("served_on", "image"), [("ml.m5.large", "cpu"), ("ml.g5.xlarge", "gpu")])
+def test_the_image_of_a_version_suits_what_it_will_be_served_on(
+    monkeypatch: pytest.MonkeyPatch, served_on: str, image: str
+) -> None:
+    spec = {**SPEC, "image": "pytorch:2.6.0"}
+    settings = Settings(workloads={"net": spec}, endpoints={"net": {"workload": "net", "instance_type": served_on}})
+    platform = SimpleNamespace(settings=settings, session=Session("d", "us-east-1"), output=lambda *_: "group")
+    registered = list[Any]()
+    monkeypatch.setattr(train.registry, "register", lambda *args: registered.append(args))
+    train.register(platform, "net", settings.workloads["net"], {"model": "m", "job": "j", "metrics": {}})  # type: ignore[arg-type]
+    assert image in registered[0][2]["Image"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from mlplat.aws import FRESH_ROLE
 from mlplat.errors import MlplatError, UsageError, telling
 from mlplat.settings import Workload
 from mlplat.templates.images import image_uri
@@ -102,15 +103,27 @@ def parse_parameters(texts: Sequence[str]) -> dict[str, str]:
 
 
 def submit(platform: Platform, inputs: Inputs, *, force: bool = False) -> tuple[str, bool]:
-    """The job of these inputs: (name, started now). A job that runs or has completed is joined, not repeated."""
+    """The job of these inputs: (name, started now). A job that runs or has completed is joined, not repeated.
+
+    One whose model was deleted since is repeated. A role made a moment ago is waited for.
+    """
     base = platform.place.name(inputs.workload, inputs.digest, limit=58)
     name, status = latest_attempt(platform, base)
-    if status in ("InProgress", "Completed", "Stopping") and not force:
+    joins = status in ("InProgress", "Stopping") or (status == "Completed" and has_model(platform, name))
+    if joins and not force:
         return name, False
     name = base if status is None else f"{base}-r{_attempt(name, base) + 1}"
+    request = training_request(platform, inputs, name)
+    create = platform.session.client("sagemaker").create_training_job
     with telling(f"starting training job {name}", "mlplat config show training"):
-        platform.session.client("sagemaker").create_training_job(**training_request(platform, inputs, name))
+        platform.session.patiently(lambda: create(**request), FRESH_ROLE)
     return name, True
+
+
+def has_model(platform: Platform, job: str) -> bool:
+    """Whether the model of a completed job is still there: a job stays for good, a destroy may take its bucket."""
+    found = platform.session.client("sagemaker").describe_training_job(TrainingJobName=job)
+    return files.exists(platform.session, found["ModelArtifacts"]["S3ModelArtifacts"])
 
 
 def latest_attempt(platform: Platform, base: str) -> tuple[str, str | None]:
@@ -153,7 +166,11 @@ def script_mode(platform: Platform, inputs: Inputs) -> dict[str, str]:
 
 
 def job_definition(platform: Platform, inputs: Inputs) -> dict[str, Any]:
-    """What a training job and the jobs of a tuning have in common."""
+    """What a training job and the jobs of a tuning have in common.
+
+    No VolumeKmsKeyId: instance types with local storage (g4dn, g5, p4d) refuse it, and all volumes are encrypted
+    anyway (ResourceConfig's page).
+    """
     spec, training = inputs.spec, platform.settings.training
     key = str(platform.output("ml_data_infrastructure.kms_key.platform", "arn"))
     definition: dict[str, Any] = {
@@ -282,7 +299,7 @@ def user_hyperparameters(all_of_them: Mapping[str, str]) -> dict[str, str]:
 def register(platform: Platform, workload: str, spec: Workload, trained: Mapping[str, Any]) -> registry.Version:
     """The model version of a completed job, pending approval; found again when it was registered before."""
     container = {
-        "Image": image_uri(spec.image, platform.session.region, "inference"),
+        "Image": image_uri(spec.image, platform.session.region, "inference", _serving_type(platform, workload)),
         "ModelDataUrl": trained["model"],
         "Environment": {
             "SAGEMAKER_PROGRAM": spec.inference_entry_point,
@@ -293,3 +310,10 @@ def register(platform: Platform, workload: str, spec: Workload, trained: Mapping
     }
     group = str(platform.output(f"ml_feature_store.model_package_group.{spec.model_package_group}", "name"))
     return registry.register(platform, group, container, trained["job"], workload, trained["metrics"])
+
+
+def _serving_type(platform: Platform, workload: str) -> str:
+    """The instance type that the workload's model will be served on: a GPU needs another image."""
+    settings = platform.settings
+    own = [each.instance_type for each in settings.endpoints.values() if each.workload == workload]
+    return next((each for each in own if each), settings.serving.instance_type)

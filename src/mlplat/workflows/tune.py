@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mlplat.aws import FRESH_ROLE
 from mlplat.errors import MlplatError, UsageError, telling
 from mlplat.settings import Workload
 from mlplat.workflows import train
@@ -46,11 +47,23 @@ def submit(platform: Platform, inputs: Inputs, *, force: bool = False) -> tuple[
         if status is None:
             break
         latest = (name, status)
-    if latest and latest[1] in ("InProgress", "Completed", "Stopping") and not force:
+    if latest and not force and _joins(platform, *latest):
         return latest[0], False
+    wanted = request(platform, inputs, name)
+    create = platform.session.client("sagemaker").create_hyper_parameter_tuning_job
     with telling(f"starting tuning job {name}", f"mlplat config show workloads.{inputs.workload}.tuning"):
-        platform.session.client("sagemaker").create_hyper_parameter_tuning_job(**request(platform, inputs, name))
+        platform.session.patiently(lambda: create(**wanted), FRESH_ROLE)
     return name, True
+
+
+def _joins(platform: Platform, job: str, status: str) -> bool:
+    """Whether a job needs no repetition: it runs, or it has completed and the winner's model is still there."""
+    if status != "Completed":
+        return status in ("InProgress", "Stopping")
+    client = platform.session.client("sagemaker")
+    found = client.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=job)
+    best = found.get("BestTrainingJob")
+    return best is None or train.has_model(platform, best["TrainingJobName"])
 
 
 def job_name(platform: Platform, inputs: Inputs, attempt: int) -> str:
