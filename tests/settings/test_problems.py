@@ -53,6 +53,8 @@ Wrong = Callable[..., list[str]]
         ("[workloads.churn]\nentry_point = '../train.py'", 'development.toml:2: workloads.churn.entry_point = "../train.py": a .py file, relative to the workload\'s source'),
         ("[workloads.churn.channels]\ntrain = 'gs://x'", 'development.toml:2: workloads.churn.channels.train = "gs://x": a file or folder here, or an s3:// address'),
         ("[workloads.churn.metrics]\nx = 'auc=[0-9]'", "development.toml:2: workloads.churn.metrics.x = \"auc=[0-9]\": a metric's pattern has a group around the value, as in auc=([0-9.]+)"),
+        ('[workloads.churn.metrics]\n"f1(macro)" = "f1=([0-9.]+)"', 'development.toml:2: workloads.churn.metrics."f1(macro)" = "f1=([0-9.]+)": a metric\'s name is up to 121 letters, digits, spaces and _ . : / = + - @'),
+        ('[workloads.churn]\ndescription = "two\\nlines"', 'development.toml:2: workloads.churn.description = "two\\nlines": one line of text: SageMaker takes no line breaks or tabs here'),
         ("[workloads.churn.hyperparameters]\nx = [1]", "development.toml:2: workloads.churn.hyperparameters.x = [1]: must be text, a number, true or false"),
         ("[workloads.churn.environment]\nAPI_TOKEN = 5", "development.toml:2: workloads.churn.environment.API_TOKEN = ***: must be text in quotes"),
         ("[workloads.churn.tuning]\nmax_jobs = 1", "default.toml:121: workloads.churn.tuning.max_parallel_jobs = 2: more than max_jobs, which is 1"),

@@ -59,6 +59,16 @@ def test_a_share_is_a_number_from_0_to_1(text: str) -> None:
         parse_share(text)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"), [("new_model", "new-model"), ("-a-", "a"), ("x" * 64, "x" * 63), ("ö", "primary")]
+)
+def test_a_variant_has_a_name_that_sagemaker_takes(name: str, meant: str) -> None:
+    with pytest.raises(UsageError, match="a variant's name is up to 63") as caught:
+        parse_share(f"{name}=0.2")
+    assert caught.value.hint == f"mlplat deploy --variant {meant}=0.2"
+    assert parse_share(f"{meant}=0.2") == (meant, 0.2)
+
+
 @pytest.mark.parametrize("text", ["primary=newest", "primary=0", "primary", "=3", "primary=-1"])
 def test_a_version_is_a_number_or_latest(text: str) -> None:
     with pytest.raises(UsageError, match=f"reading --model {text}"):

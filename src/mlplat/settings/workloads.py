@@ -57,16 +57,22 @@ ChannelName = Annotated[str, matching(r"[A-Za-z0-9._-]{1,64}", "a channel's name
 VariableName = Annotated[
     str, matching(r"[a-zA-Z_][a-zA-Z0-9_]{0,511}", "an environment variable's name is letters, digits and _")
 ]
-MetricName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+MetricName = Annotated[
+    str, matching(r"[\w .:/=+@-]{1,121}", "a metric's name is up to 121 letters, digits, spaces and _ . : / = + - @")
+]
+"""SageMaker takes more, the registry doesn't: `metric:<name>` is a key of a version's CustomerMetadataProperties."""
 MetricPattern = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_metric_pattern)]
 Channel = Annotated[str, AfterValidator(_channel)]
-Hyperparameters = Annotated[dict[str, Scalar], Field(max_length=100)]
+Hyperparameters = Annotated[dict[str, Scalar], Field(max_length=96)]
+"""SageMaker takes 100, and script mode needs four of them."""
+VariableValue = Annotated[str, StringConstraints(max_length=512)]
+OneLine = matching(r"[^\x00-\x1f\x7f]*", "one line of text: SageMaker takes no line breaks or tabs here")
 
 
 class FeatureGroup(Section):
     """A table of the feature store. AWS can change little of it in place: a new schema is a new version beside it."""
 
-    description: Annotated[str, StringConstraints(max_length=128)] = ""
+    description: Annotated[str, StringConstraints(max_length=128), OneLine] = ""
     record_identifier: str
     event_time: str
     online: bool = True
@@ -167,7 +173,7 @@ class Tuning(Section):
 class Workload(Section):
     """A model that is trained here: its code, data, metrics, and the group that its versions are registered in."""
 
-    description: str = ""
+    description: Annotated[str, StringConstraints(max_length=1024), OneLine] = ""
     source: Annotated[Path, Field(strict=False)]
     """A folder; absolute once loaded."""
     entry_point: Script = "train.py"
@@ -185,7 +191,7 @@ class Workload(Section):
     hyperparameters: Hyperparameters = {}
     metrics: Annotated[dict[MetricName, MetricPattern], Field(max_length=40)] = {}
     tuning: Tuning | None = None
-    environment: Annotated[dict[VariableName, str], Field(max_length=100)] = {}
+    environment: Annotated[dict[VariableName, VariableValue], Field(max_length=100)] = {}
     """Environment variables of the job."""
 
     @model_validator(mode="after")

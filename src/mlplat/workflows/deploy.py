@@ -6,6 +6,7 @@ changes a model by the way; a new variant takes the latest approved version.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,9 @@ from mlplat.workflows.platform import Platform
 T = TypeVar("T")
 
 TEMPLATE = "ml_model_serving"
+
+VARIANT = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+"""What SageMaker takes as a VariantName."""
 
 PRIMARY = "primary"
 """The variant of a first deploy that names none."""
@@ -48,6 +52,11 @@ def parse_share(text: str) -> tuple[str, float]:
         raise UsageError(
             f"reading --variant {text}: expected NAME=SHARE with a share from 0 to 1",
             hint="mlplat deploy --variant challenger=0.2",
+        )
+    if not VARIANT.fullmatch(name):
+        raise UsageError(
+            f"reading --variant {text}: a variant's name is up to 63 letters, digits and -, with none of - at the ends",
+            hint=f"mlplat deploy --variant {re.sub('[^a-zA-Z0-9]+', '-', name).strip('-')[:63] or PRIMARY}={value}",
         )
     return name, share
 
