@@ -1,4 +1,4 @@
-"""Every call that the product makes exists in botocore's models, is paginated where it says so, and is classified right.
+"""Every call of the product: it exists in botocore's models, has pages where it says so, and is classified right.
 
 The source is scanned: `X.client("sagemaker").create_model(...)`, the same through a name that holds the client, and
 `client.pages("operation", "Key", Param=...)`. What is put together at run time (a kind's listing, a bucket's parts, the

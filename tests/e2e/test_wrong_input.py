@@ -77,7 +77,9 @@ def test_a_template_whose_needs_are_not_applied(project: Project) -> None:
 
 
 def test_approval_without_a_terminal(project: Project) -> None:
-    refused(project, "apply", "--no-auto-approve", code=2, says="approval is required", hint="mlplat apply --auto-approve")
+    refused(
+        project, "apply", "--no-auto-approve", code=2, says="approval is required", hint="mlplat apply --auto-approve"
+    )
     assert project.json("outputs") == {}
 
 

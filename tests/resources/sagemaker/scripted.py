@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests import strict_requests
+
 from mlplat.aws import Session
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012"
@@ -38,6 +40,7 @@ class Scripted:
         for service in ("sagemaker", "sagemaker-featurestore-runtime"):
             aws.client(service).boto.meta.events.register("before-send", self._answer)
             aws.client(service).boto.meta.events.register("before-parameter-build", self._record)
+            strict_requests.watch(aws.client(service).boto)
         return aws.at("test_template.thing.one")
 
     def made(self, operation: str) -> list[dict[str, Any]]:
