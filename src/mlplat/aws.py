@@ -74,18 +74,6 @@ ABSENT: Mapping[str, Sequence[tuple[str, str]]] = {
 """What "not there" looks like, by service: (code, pattern in the message). Sources: ACK, AWS's recorded answers."""
 
 
-PARTITIONS = {
-    "cn": "aws-cn",
-    "us-gov": "aws-us-gov",
-    "us-iso": "aws-iso",
-    "us-isob": "aws-iso-b",
-    "eu-isoe": "aws-iso-e",
-    "us-isof": "aws-iso-f",
-    "eusc-de": "aws-eusc",
-}
-"""By what regions begin with; all others are in `aws`. Source: botocore's partitions.json."""
-
-
 class Quirk(NamedTuple):
     """A refusal that passes by itself: the code, and a pattern in the message."""
 
@@ -157,7 +145,8 @@ class Session:
     @property
     def partition(self) -> str:
         """`aws`, `aws-cn`, `aws-us-gov`, `aws-eusc`, ...: what ARNs of the region begin with."""
-        return PARTITIONS.get(self.region.rsplit("-", 2)[0], "aws")
+        boto = self._shared.once("boto", self._boto_session)
+        return str(self._shared.once("partition", lambda: boto.get_partition_for_region(self.region)))
 
     def client(self, service: str) -> Client:
         """The client of a service, made when first asked for and shared by all threads."""

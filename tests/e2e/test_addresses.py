@@ -26,7 +26,7 @@ def test_production_stands_up_wherever_aws_is(project: Project) -> None:
     there = address.environment()
     refused = project.run("apply", "--namespace", "production", code=2, **there).stderr
     assert "approval is required and there is no terminal" in refused
-    assert "hint: add --auto-approve" in refused
+    assert "hint: mlplat apply --namespace production --auto-approve" in refused
     project.run("apply", "--namespace", "production", "--auto-approve", **there)
     assert project.run("plan", "--namespace", "production", **there).stdout.startswith("production: nothing to change")
     ec2 = project.client("ec2")
