@@ -11,6 +11,7 @@ MlplatError                       1  failed
 ├── NotSettled                    1  an object settled in a failed status, with AWS's reason
 ├── ForeignObject                 1  our name, but not our tags
 ├── StateError                    1  the state file can't be read or written
+│   └── DamagedState              1  it is not what was written; `mlplat state rebuild` makes it anew
 ├── LockHeld                      5  another run works on this namespace
 ├── LocalCloudError               1  the local cloud can't start or answer
 ├── Several                       1  more than one thing is wrong (exit code: theirs, when they agree)
@@ -20,7 +21,7 @@ MlplatError                       1  failed
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 
@@ -115,7 +116,24 @@ class ForeignObject(MlplatError):
 
 
 class StateError(MlplatError):
-    """The state file can't be read, understood or written."""
+    """The state file can't be read, understood or written.
+
+    `left` is the state itself, when it could be written nowhere: the caller prints it, so that it isn't lost.
+    """
+
+    left: Mapping[str, object] | None = None
+
+    def __init__(self, message: str, *, hint: str | None = None, left: Mapping[str, object] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.left = left
+
+    def to_json(self) -> dict[str, object]:
+        """With `state`, when it was written nowhere else."""
+        return {**super().to_json(), **({} if self.left is None else {"state": self.left})}
+
+
+class DamagedState(StateError):
+    """The state file is there and is not what was written."""
 
 
 class LockHeld(MlplatError):

@@ -12,7 +12,20 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mlplat import __version__, output
-from mlplat.commands import completion, config, data, drift, features, init, local, platform, registry, serving, train
+from mlplat.commands import (
+    completion,
+    config,
+    data,
+    drift,
+    features,
+    init,
+    local,
+    platform,
+    registry,
+    serving,
+    state,
+    train,
+)
 from mlplat.errors import Interrupted, MlplatError
 
 
@@ -92,6 +105,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "This machine": (completion.completion,),
 }
 _GROUPS = {
+    "Platform": {"state": state.app},
     "Models": {"features": features.app, "registry": registry.app, "data": data.app},
     "This machine": {"config": config.app, "local": local.app},
 }

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlplat import output
+
 if TYPE_CHECKING:
     from mlplat.aws import Session
     from mlplat.settings import Settings
@@ -68,4 +70,4 @@ def platform_of(
     from mlplat.workflows.platform import Platform
 
     settings = settings_of(namespace, config, {**(flags or {}), "apply.parallelism": parallelism})
-    return Platform(settings, session_of(settings), Store(FOLDER, settings.namespace))
+    return Platform(settings, session_of(settings), Store(FOLDER, settings.namespace, output.warn))

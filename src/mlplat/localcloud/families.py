@@ -18,8 +18,9 @@ def families() -> tuple[type, ...]:
     from mlplat.localcloud import sagemaker
     from mlplat.localcloud.iam import PolicySimulation
     from mlplat.localcloud.logs import LogGroupKeys
+    from mlplat.localcloud.tagging import Tagging
 
-    return (*sagemaker.FAMILIES, PolicySimulation, LogGroupKeys)
+    return (*sagemaker.FAMILIES, PolicySimulation, LogGroupKeys, Tagging)
 
 
 class Clouds:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlplat.errors import MlplatError, UsageError
+from mlplat.errors import MlplatError, StateError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -166,6 +166,8 @@ def error(problem: MlplatError) -> None:
     _say(f"error: {problem.message}", "bold red" if "\n" not in problem.message else "red")
     if problem.hint:
         hint(problem.hint)
+    if isinstance(problem, StateError) and problem.left is not None:
+        sys.stderr.write(json.dumps(problem.left) + "\n")
 
 
 def confirm(question: str, *, flag: str, expect: str = "yes") -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 from collections.abc import Mapping
@@ -13,10 +12,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from mlplat.errors import StateError
+from mlplat.reconciler.formats import FORMAT, Body, digest, migrated, parsed
 from mlplat.resources.base import KINDS, Resource
-
-FORMAT = 1
-"""The version of the file's format; a file of a newer one is refused."""
 
 RELEASES_OF = "ml_model_serving"
 """The template whose endpoints serve the releases that the state keeps."""
@@ -141,19 +138,19 @@ class State:
         """The file: one line an entry, and a digest of the content so that damage is never taken for truth."""
         body = json.loads(json.dumps(self._body()))
         lines = [f"{json.dumps(key)}: {_lined(value)}" for key, value in body.items()]
-        lines.append(f'"sha256": "{_digest(body)}"')
+        lines.append(f'"sha256": "{digest(body)}"')
         return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
     @classmethod
     def loads(cls, text: bytes) -> State:
         """Raises ValueError when the file is damaged and `NewerFormat` when a newer mlplat wrote it."""
+        return cls.of(parsed(text))
+
+    @classmethod
+    def of(cls, body: Body) -> State:
+        """The state of a file's body, of our format or an older one. Raises ValueError for anything else."""
         try:
-            body = json.loads(text)
-            if body["format"] > FORMAT:
-                raise NewerFormat(body["format"])
-            digest = body.pop("sha256")
-            if digest != _digest(body):
-                raise ValueError("its content doesn't match its digest")
+            body = dict(migrated(body))
             body["entries"] = {key: Entry.from_json(value) for key, value in body["entries"].items()}
             return cls(**body)
         except (TypeError, KeyError, AttributeError) as error:
@@ -168,10 +165,6 @@ class State:
             "entries": {address: entry.to_json() for address, entry in sorted(self.entries.items())},
             "releases": self.releases,
         }
-
-
-class NewerFormat(Exception):
-    """The file says that a newer mlplat wrote it."""
 
 
 def remembered(address: str, kind: str, values: Mapping[str, Any]) -> Resource:
@@ -189,10 +182,6 @@ def remembered(address: str, kind: str, values: Mapping[str, Any]) -> Resource:
         return KINDS[kind](**{name: value for name, value in values.items() if name in names})
     except (TypeError, ValueError) as error:
         raise StateError(f"reading the state of {address}: its fields make no {kind}: {error}") from error
-
-
-def _digest(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _lined(value: Any) -> str:

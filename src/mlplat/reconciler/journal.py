@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlplat.reconciler.entries import FORMAT, NewerFormat
+from mlplat.reconciler.formats import FORMAT, NewerFormat
 
 
 class Damaged(Exception):
@@ -43,6 +43,12 @@ class Journal:
     lineage: str
     serial: int
     records: tuple[Record, ...]
+    format: int = FORMAT
+
+    @property
+    def end(self) -> int:
+        """The serial of the state that it leads to."""
+        return self.serial + len(self.records)
 
     @classmethod
     def read(cls, path: Path) -> Journal | None:
@@ -62,7 +68,7 @@ class Journal:
         head, *records = good
         if head["format"] > FORMAT:
             raise NewerFormat(head["format"])
-        return cls(head["lineage"], head["serial"], tuple(Record(**each) for each in records))
+        return cls(head["lineage"], head["serial"], tuple(Record(**each) for each in records), head["format"])
 
 
 class Writer:

@@ -13,7 +13,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +49,13 @@ class Holder:
             return None
 
     @property
+    def told(self) -> str:
+        """For people: who, where and since when."""
+        if not self.pid:
+            return "a run that didn't sign it"
+        return f"`mlplat {self.command}` of {self.user} on {self.host} (process {self.pid}) since {self.since}"
+
+    @property
     def is_here(self) -> bool:
         """Whether it is, or was, a process of this machine."""
         return self.host == socket.gethostname()
@@ -66,14 +73,70 @@ def held(path: Path, namespace: str, command: str) -> Iterator[Holder]:
     try:
         handle = _take(path, namespace)
     except OSError as error:
-        raise StateError(f"locking namespace {namespace}: {error}", hint=f"ls -ld {quote(str(path.parent))}") from error
+        raise _unlockable(path, namespace, error) from error
+    try:
+        _sign(handle, me, path, namespace)
+        yield me
+    finally:
+        _remove(handle, path)
+        os.close(handle)
+
+
+def _sign(handle: int, me: Holder, path: Path, namespace: str) -> None:
     try:
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(asdict(me)).encode(), 0)
-        yield me
+    except OSError as error:
+        raise _unlockable(path, namespace, error) from error
+
+
+def _remove(handle: int, path: Path) -> None:
+    """While it is held: whoever opened it before will see that it is gone. A file that stays is held by nobody."""
+    with suppress(OSError):
+        if _is_same(handle, path):  # not another's, made after `state unlock --force`
+            path.unlink(missing_ok=True)
+
+
+def unlock(path: Path, namespace: str, *, force: bool = False) -> Holder | None:
+    """Remove a lock file that a dead process left; answers whose it was, None when there is none.
+
+    The kernel gives up the lock of a process that dies, so the file alone stops nobody on this machine; one from
+    another machine does, and only `force` removes it. Raises LockHeld while the holder lives, or may live.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unlockable(path, namespace, error) from error
+    try:
+        holder = Holder.read(handle)
+        dead = _locked(handle) and (holder is None or holder.is_here)
+        if not dead and not force:
+            raise _refusal(path, namespace, holder)
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unlockable(path, namespace, error) from error
     finally:
-        path.unlink(missing_ok=True)  # while it is held: whoever opened it before will see that it is gone
         os.close(handle)
+    return holder or Holder(0, socket.gethostname(), "", "", "", None)
+
+
+def holder(path: Path) -> Holder | None:
+    """Who holds the lock now, None when nobody does; takes a look without taking the lock."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        found = Holder.read(handle)
+        return found if found is not None and (found.is_alive or not found.is_here) else None
+    finally:
+        os.close(handle)
+
+
+def _unlockable(path: Path, namespace: str, error: OSError) -> StateError:
+    return StateError(f"locking namespace {namespace}: {error}", hint=f"ls -ld {quote(str(path.parent))}")
 
 
 def _take(path: Path, namespace: str) -> int:
@@ -114,11 +177,11 @@ def _is_same(handle: int, path: Path) -> bool:
 def _refusal(path: Path, namespace: str, holder: Holder | None) -> LockHeld:
     if holder is None:  # it was taken a moment ago and is not signed yet
         return LockHeld(f"namespace {namespace} is locked by another run", hint=f"cat {quote(str(path))}")
-    who = f"`mlplat {holder.command}` of {holder.user} on {holder.host} (process {holder.pid}) since {holder.since}"
+    who = holder.told
     if not holder.is_here:
         return LockHeld(
             f"namespace {namespace} is locked by {who}; if it is not running there any more",
-            hint=f"rm {quote(str(path))}",
+            hint=f"mlplat state unlock --force --namespace {namespace}",
         )
     if not holder.is_alive:
         who = f"a child process left by {who}, which has ended"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TypeVar
 
-from mlplat.errors import Interrupted, MlplatError, UsageError
+from mlplat.errors import Interrupted, MlplatError, StateError, UsageError
 from mlplat.reconciler.plan import Plan
 from mlplat.settings import Endpoint
 from mlplat.templates.release import Release, Variant
@@ -187,7 +187,7 @@ def released(platform: Platform, name: str, release: Release) -> Iterator[None]:
     _keep(platform, name, release)
     try:
         yield
-    except Interrupted:
+    except (Interrupted, StateError):  # goes on with the next run; what can't be written can't be taken back either
         raise
     except MlplatError:
         _keep(platform, name, former)

@@ -126,8 +126,8 @@ class Platform:
         if there:
             raise UsageError(
                 f"destroying {self.settings.namespace}: the state knows nothing, but {len(there)} of its objects exist "
-                f"({there[0]} among them); apply finds them again",
-                hint=f"mlplat apply --namespace {self.settings.namespace}",
+                f"({there[0]} among them)",
+                hint=f"mlplat state rebuild --namespace {self.settings.namespace}",
             )
 
     def apply(self, what: Plan, watch: Watch) -> Outcome:

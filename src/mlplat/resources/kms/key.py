@@ -127,7 +127,7 @@ class KmsKey(Resource):
         return Observed(
             id=id,
             fields={
-                "name": self.name if self.alias in aliases else "",
+                "name": self.name if self.alias in aliases else next(iter(aliases), "").removeprefix("alias/"),
                 "description": key.get("Description", ""),
                 "policy": canonical(json.loads(policy)),
                 "rotation": kms.get_key_rotation_status(KeyId=id)["KeyRotationEnabled"],

@@ -1,0 +1,241 @@
+"""What mlplat remembers of a namespace: looked at, made anew from what is there, let go of, unlocked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlplat import output
+from mlplat.commands.context import (
+    FOLDER,
+    ApproveOption,
+    ConfigOption,
+    NamespaceOption,
+    ParallelismOption,
+    platform_of,
+    settings_of,
+)
+from mlplat.errors import UsageError
+from mlplat.output import JsonOption
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlplat.reconciler.lock import Holder
+    from mlplat.reconciler.rebuild import Rebuilt
+    from mlplat.reconciler.state import State, Store
+    from mlplat.workflows.keeping import Letting
+    from mlplat.workflows.platform import Platform
+
+app = typer.Typer(help="Look at and repair what mlplat remembers of a platform.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    address: Annotated[str | None, typer.Argument(help="Only this address.", metavar="[ADDRESS]")] = None,
+    namespace: NamespaceOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the state: its file, its releases and who holds its lock, or all that it knows of one address."""
+    store = _store(namespace, config)
+    state = store.load()
+    found = _entry(state, address) if address is not None else _summary(store, state)
+    output.data(found, lambda: _sheet(found))
+
+
+@app.command("list")
+def list_addresses(
+    namespace: NamespaceOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List every address that the state knows, with its object."""
+    entries = _store(namespace, config).load().entries
+    rows = [
+        [address, entry.id, (entry.intent or {}).get("verb"), len(entry.deposed)]
+        for address, entry in sorted(entries.items())
+    ]
+    output.table("", ["Address", "Id", "Unfinished", "Left over"], rows)
+
+
+@app.command()
+def rebuild(
+    namespace: NamespaceOption = None,
+    config: ConfigOption = None,
+    auto_approve: ApproveOption = None,
+    parallelism: ParallelismOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make the state anew from what is there, by tags and names alone. Changes nothing but the state file."""
+    from mlplat.workflows import keeping
+
+    platform = platform_of(namespace, config, parallelism=parallelism)
+    with platform.store.lock("state rebuild"):
+        before = platform.store.remains()
+        with output.working("looking for everything that is there"):
+            made = keeping.rebuild(platform)
+        damaged = platform.store.damaged()
+        if not damaged and (made.state.entries, made.state.releases) == (before.entries, before.releases):
+            _report(platform, made, [], f"{platform.settings.namespace}: the state is as it should be")
+            return
+        _approve_rebuild(platform, made, damaged, auto_approve)
+        spared = platform.store.replace(made.state)
+    for path in spared:
+        output.note(f"the damaged file is kept as {path}")
+    _report(platform, made, spared, f"{platform.settings.namespace}: {len(made.state.entries)} addresses in the state")
+
+
+@app.command()
+def forget(
+    address: Annotated[str, typer.Argument(help="For example ml_data_infrastructure.bucket.raw.")],
+    namespace: NamespaceOption = None,
+    config: ConfigOption = None,
+    auto_approve: ApproveOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let an object go: it stays as it is, without mlplat's tags, and is nobody's business here any more."""
+    from mlplat.workflows import keeping
+
+    platform = platform_of(namespace, config)
+    with platform.store.lock("state forget"):
+        with output.working(f"looking for {address}"):
+            what = keeping.letting(platform, address)
+        _approve_letting(platform, what, auto_approve)
+        keeping.forget(platform, what)
+    if what.returns:
+        output.note(f"while {address} is declared, the next apply takes such an object over by itself")
+    else:
+        output.note(f"while {address} is declared, the next plan wants it again; to take the object back:")
+        output.hint(what.again)
+    objects = [each.arn for each in what.objects]
+    output.data(
+        {"address": address, "id": what.entry.id, "objects": objects, "adopt": what.again},
+        lambda: f"{address}: {what.entry.id} is let go",
+    )
+
+
+@app.command()
+def unlock(
+    force: Annotated[
+        bool, typer.Option("--force", help="Also when the holder may be running: two runs at once lose changes.")
+    ] = False,
+    namespace: NamespaceOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Remove a lock that its holder can't give back any more.
+
+    A run that dies on this machine holds nothing: the kernel gives up its lock, and the next run takes over without
+    this command. Only the lock of a run on another machine (a shared folder) has to be removed by hand, with --force,
+    because nobody here can tell whether it still runs.
+    """
+    from mlplat.reconciler import lock
+
+    settings = settings_of(namespace, config)
+    store = _store(namespace, config)
+    holder = lock.unlock(store.lock_path, settings.namespace, force=force)
+    told = f"{settings.namespace} is not locked" if holder is None else f"removed the lock of {holder.told}"
+    if holder is not None and holder.is_alive:
+        output.warn(f"{holder.told} still runs: end it, or two runs change the same platform")
+    output.data({"namespace": settings.namespace, "removed": holder and _holder(holder)}, lambda: told)
+
+
+def _store(namespace: str | None, config: Path | None) -> Store:
+    from mlplat.reconciler.state import Store
+
+    return Store(FOLDER, settings_of(namespace, config).namespace, output.warn)
+
+
+def _entry(state: State, address: str) -> dict[str, Any]:
+    from difflib import get_close_matches
+
+    if address in state.entries:
+        return {"address": address, **state.entries[address].to_json()}
+    near = get_close_matches(address, state.entries, n=1, cutoff=0.4)
+    raise UsageError(
+        f"showing {address}: the state of namespace {state.namespace} doesn't know it",
+        hint=f"mlplat state show {near[0]}" if near else "mlplat state list",
+    )
+
+
+def _summary(store: Store, state: State) -> dict[str, Any]:
+    from mlplat.reconciler import lock
+
+    holder = lock.holder(store.lock_path)
+    return {
+        "namespace": state.namespace,
+        "file": str(store.path),
+        "exists": store.path.exists(),
+        "format": state.format,
+        "lineage": state.lineage,
+        "serial": state.serial,
+        "addresses": len(state.entries),
+        "unfinished": sorted(address for address, entry in state.entries.items() if entry.intent is not None),
+        "releases": state.releases,
+        "locked_by": _holder(holder) if holder is not None else None,
+    }
+
+
+def _holder(holder: Holder) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(holder)
+
+
+def _sheet(found: dict[str, Any]) -> Any:
+    import json as encoder
+
+    from rich.json import JSON
+
+    return JSON(encoder.dumps(found, default=str), indent=2)
+
+
+def _approve_rebuild(platform: Platform, made: Rebuilt, damaged: list[Path], auto_approve: bool | None) -> None:
+    """Show what was found, and ask where approval is required. Raises UsageError without it."""
+    if not output.mode.json:
+        for path in damaged:
+            output.warn(f"{path} is damaged; it will be kept under another name")
+        for each in made.findings:
+            output.note(f"{each.what:<10} {each.address}  {each.id or ''}")
+        for name in sorted(made.state.releases):
+            output.note(f"release    {name}")
+        for address in made.others:
+            output.warn(f"{address}: an object of that name exists, but it isn't this namespace's; it is left alone")
+    if _asks(platform, auto_approve):
+        output.confirm(f"{platform.settings.namespace}: {_counts(made)}. Write this state?", flag="--auto-approve")
+
+
+def _approve_letting(platform: Platform, what: Letting, auto_approve: bool | None) -> None:
+    if _asks(platform, auto_approve):
+        users = sorted(platform.state().users().get(what.address, ()))
+        used = f" It is used by {', '.join(users)}." if users else ""
+        output.confirm(
+            f"{platform.settings.namespace}: {what.address} ({what.entry.id}) will not be managed any more.{used} "
+            "Let it go?",
+            flag="--auto-approve",
+        )
+
+
+def _asks(platform: Platform, auto_approve: bool | None) -> bool:
+    return auto_approve is False or (auto_approve is None and platform.settings.approval.required)
+
+
+def _counts(made: Rebuilt) -> str:
+    from collections import Counter
+
+    counts = Counter(each.what for each in made.findings)
+    return ", ".join(f"{count} {what}" for what, count in counts.items()) or "nothing is there"
+
+
+def _report(platform: Platform, made: Rebuilt, spared: list[Path], told: str) -> None:
+    value = {
+        "namespace": platform.settings.namespace,
+        "serial": made.state.serial,
+        "found": [each.to_json() for each in made.findings],
+        "releases": made.state.releases,
+        "not_ours": list(made.others),
+        "damaged": [str(path) for path in spared],
+    }
+    output.data(value, lambda: f"{told} ({_counts(made)})")

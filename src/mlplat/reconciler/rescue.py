@@ -1,0 +1,85 @@
+"""Where a state goes that can't be written where it belongs: a recovery file, for the next run to pick up.
+
+It is a whole state file under another name, beside the state file or, when that fails too, in the system's folder for
+temporary files, under a name that only this folder and namespace have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlplat.reconciler.entries import State
+from mlplat.reconciler.formats import NewerFormat
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A state that a recovery file holds."""
+
+    path: Path
+    state: State
+
+
+class Rescue:
+    """The recovery files of one namespace's state in `folder`."""
+
+    def __init__(self, folder: Path, namespace: str) -> None:
+        self._folder, self._namespace = folder, namespace
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Where they may be, the better place first."""
+        mark = hashlib.sha256(os.fsencode(self._folder.resolve())).hexdigest()[:12]
+        name = f"mlplat-{os.getuid()}-{mark}-{self._namespace}.recovery.json"
+        return self._folder / f"{self._namespace}.recovery.json", Path(tempfile.gettempdir()) / name
+
+    def keep(self, state: State) -> Path | None:
+        """Write the state where it can be written; None when it can't be anywhere."""
+        for path in self.paths:
+            try:
+                write_synced(path, state.dumps())
+            except OSError:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+            else:
+                return path
+        return None
+
+    def read(self) -> list[Kept]:
+        """Every readable recovery file; a cut one, or one that isn't ours, holds nothing that can be believed."""
+        return list(self._readable())
+
+    def _readable(self) -> Iterator[Kept]:
+        for path in self.paths:
+            with suppress(OSError, ValueError, NewerFormat):
+                state = State.loads(_own(path))
+                if state.namespace == self._namespace:
+                    yield Kept(path, state)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a file that only the user can read, and return when it is on disk. Follows no link in its place."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(handle, "wb", closefd=False) as file:
+            file.write(content)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _own(path: Path) -> bytes:
+    """The content of a file of the user's own: anybody may write to the folder for temporary files."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(handle, "rb") as file:
+        about = os.fstat(handle)
+        if about.st_uid != os.getuid() or not stat.S_ISREG(about.st_mode):
+            raise ValueError(f"{path} belongs to somebody else")
+        return file.read()
