@@ -153,9 +153,7 @@ def test_a_state_file_cut_in_half(project: Project) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     before = len(project.requests())
-    refused(
-        project, "apply", code=1, says=str(Path(".mlplat") / "development.state.json"), hint="mlplat state rebuild"
-    )
+    refused(project, "apply", code=1, says=str(Path(".mlplat") / "development.state.json"), hint="mlplat state rebuild")
     assert not [each for each in project.requests()[before:] if each["access"] == "write"]
     path.unlink()
     project.run("apply")
