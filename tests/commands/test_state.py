@@ -103,7 +103,8 @@ def test_rebuild_of_a_damaged_state_asks_keeps_it_and_makes_another(here: Path) 
     assert refused("apply").hint == "mlplat state rebuild --namespace development"
     error = refused("state", "rebuild", "--no-auto-approve")
     assert "30 found. Write this state?" in error.message
-    assert (error.hint, error.exit_code) == ("add --auto-approve", 2)
+    assert str(error.hint).endswith("--auto-approve")
+    assert error.exit_code == 2
     assert len(path.read_bytes()) == 1000
     made = asked("state", "rebuild")
     assert [Path(each).name for each in made["damaged"]] == ["development.state.json.damaged-1"]
