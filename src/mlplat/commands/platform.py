@@ -19,6 +19,7 @@ from mlplat.output import JsonOption
 
 if TYPE_CHECKING:
     from mlplat.reconciler.plan import Plan
+    from mlplat.reconciler.selection import Selection
     from mlplat.workflows.platform import Platform
 
 TemplateOption = Annotated[
@@ -30,6 +31,13 @@ DependenciesOption = Annotated[
 AdoptOption = Annotated[
     list[str], typer.Option("--adopt", help="Take over an object that exists under this address.", metavar="ADDRESS")
 ]
+TargetOption = Annotated[
+    list[str],
+    typer.Option("--target", help="Only this address and what it needs; * matches many.", metavar="ADDRESS"),
+]
+ExcludeOption = Annotated[
+    list[str], typer.Option("--exclude", help="Leave this address as it is; * matches many.", metavar="ADDRESS")
+]
 DeleteDataOption = Annotated[
     list[str],
     typer.Option("--delete-data", help="Also delete what this address holds; * matches many.", metavar="ADDRESS"),
@@ -39,6 +47,8 @@ DeleteDataOption = Annotated[
 def plan(
     template: TemplateOption = [],
     with_dependencies: DependenciesOption = False,
+    target: TargetOption = [],
+    exclude: ExcludeOption = [],
     adopt: AdoptOption = [],
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
@@ -48,9 +58,9 @@ def plan(
     """Show what apply would do. Exit code 0: nothing, 2: changes, 1: an error."""
     from mlplat.output import plans
 
-    platform = platform_of(namespace, config, parallelism=parallelism)
+    platform, chosen = platform_of(namespace, config, parallelism=parallelism), selection(target, exclude)
     with output.working("reading what is there"):
-        made = platform.plan(template, with_dependencies=with_dependencies, adopt=adopt)
+        made = platform.plan(template, with_dependencies=with_dependencies, adopt=adopt, selection=chosen)
     plans.show(made)
     raise typer.Exit(0 if made.is_empty else 2)
 
@@ -58,6 +68,8 @@ def plan(
 def apply(
     template: TemplateOption = [],
     with_dependencies: DependenciesOption = False,
+    target: TargetOption = [],
+    exclude: ExcludeOption = [],
     adopt: AdoptOption = [],
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
@@ -66,18 +78,25 @@ def apply(
     json: JsonOption = False,
 ) -> None:
     """Make the platform what the configuration says. Running it again does nothing."""
-    platform = platform_of(namespace, config, parallelism=parallelism)
+    platform, chosen = platform_of(namespace, config, parallelism=parallelism), selection(target, exclude)
     with platform.lock("apply"):
         with output.working("reading what is there"):
-            made = platform.plan(template, with_dependencies=with_dependencies, adopt=adopt)
+            made = platform.plan(template, with_dependencies=with_dependencies, adopt=adopt, selection=chosen)
         carry_out(platform, made, auto_approve, "Apply this plan?")
 
 
 def destroy(
     template: TemplateOption = [],
+    target: Annotated[
+        list[str], typer.Option("--target", help="Only this address; * matches many.", metavar="ADDRESS")
+    ] = [],
+    exclude: Annotated[
+        list[str],
+        typer.Option("--exclude", help="Keep this address and what it needs; * matches many.", metavar="ADDRESS"),
+    ] = [],
     reverse: Annotated[
         bool,
-        typer.Option("--reverse", help="Everything, or the templates and all that rests on them, last made first."),
+        typer.Option("--reverse", help="Everything, or what was chosen and all that rests on it, last made first."),
     ] = False,
     delete_data: DeleteDataOption = [],
     namespace: NamespaceOption = None,
@@ -86,14 +105,21 @@ def destroy(
     parallelism: ParallelismOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Take a template, or everything, down. What holds data is kept unless it is named by --delete-data."""
-    if not template and not reverse:
+    """Take templates, addresses or everything down. What holds data is kept unless it is named by --delete-data."""
+    if not template and not target and not reverse:
         raise UsageError("destroying: say what", hint="mlplat destroy --reverse")
-    platform = platform_of(namespace, config, parallelism=parallelism)
+    platform, chosen = platform_of(namespace, config, parallelism=parallelism), selection(target, exclude)
     with platform.lock("destroy"):
         with output.working("reading what is there"):
-            made = platform.plan_destroy(template, reverse=reverse, delete_data=delete_data)
+            made = platform.plan_destroy(template, reverse=reverse, delete_data=delete_data, selection=chosen)
         carry_out(platform, made, auto_approve, "Destroy all of this?")
+
+
+def selection(target: list[str], exclude: list[str]) -> Selection:
+    """What --target and --exclude say."""
+    from mlplat.reconciler.selection import Selection
+
+    return Selection(tuple(target), tuple(exclude))
 
 
 def carry_out(platform: Platform, made: Plan, auto_approve: bool | None, question: str) -> None:

@@ -69,7 +69,8 @@ def _rendered(plan: Plan) -> RenderableType:
     trail = f", {unchanged} unchanged" if unchanged else ""
     drifted = sum(step.drifted for step in shown)
     trail += f"; {drifted} of them changed by hand" if drifted else ""
-    return Group(*trees, Text(f"{plan.namespace}: {summary(plan)}{trail}", style="bold"))
+    leaned = [Text(f"excluded, and used as it is: {address}", style="yellow") for address in sorted(plan.borrowed)]
+    return Group(*trees, *leaned, Text(f"{plan.namespace}: {summary(plan)}{trail}", style="bold"))
 
 
 def by_template(steps: Iterable[Step]) -> Iterator[tuple[str, list[Step]]]:

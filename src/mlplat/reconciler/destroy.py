@@ -13,6 +13,7 @@ from mlplat.reconciler.entries import RELEASES_OF, State
 from mlplat.reconciler.failures import together
 from mlplat.reconciler.observe import Observer, observe
 from mlplat.reconciler.removal import Removal, leaving, ordered
+from mlplat.reconciler.selection import EVERYTHING, Selection
 from mlplat.reconciler.steps import Plan
 from mlplat.resources.base import KINDS
 
@@ -24,15 +25,17 @@ def plan_destroy(
     scope: Collection[str] | None,
     reverse: bool,
     delete_data: Sequence[str] = (),
+    selection: Selection = EVERYTHING,
     parallelism: int = 16,
     watch: Observer | None = None,
 ) -> Plan:
-    """What destroy would do with the templates in `scope` (None: all of them); reads only.
+    """What destroy would do with the templates in `scope` (None: all of them), or a selection of it; reads only.
 
     `reverse` takes what depends on them too; without it, that something does is a UsageError. What holds data is
-    kept, with all that it needs, unless its address matches one of the patterns `delete_data`.
+    kept, with all that it needs, unless its address matches one of the patterns `delete_data`; what is excluded is
+    kept like that in any case.
     """
-    gone = _going(session, state, scope, reverse)
+    gone = _going(session, state, scope, reverse, selection)
     problems: list[MlplatError] = _unmatched(session, state, gone, delete_data)
     left = leaving(state, gone, {}, problems)
     sight = observe(session, [each.target for each in left], parallelism=parallelism, watch=watch)
@@ -45,6 +48,7 @@ def plan_destroy(
         because="destroy",
         problems=problems,
         delete_data=delete_data,
+        selection=selection,
         parallelism=parallelism,
     ).steps()
     if problems:
@@ -60,21 +64,36 @@ def plan_destroy(
     )
 
 
-def _going(session: Session, state: State, scope: Collection[str] | None, reverse: bool) -> list[str]:
+def _going(
+    session: Session, state: State, scope: Collection[str] | None, reverse: bool, selection: Selection
+) -> list[str]:
     """The addresses to take down. Raises UsageError when others rest on them and `reverse` doesn't take those too."""
-    if scope is None:
-        return list(state.entries)
-    chosen = [address for address in state.entries if address.split(".", 1)[0] in scope]
+    inside = [a for a in state.entries if scope is None or a.split(".", 1)[0] in scope]
+    problems: list[MlplatError] = list(selection.unmatched(inside, "destroying"))
+    if problems:
+        raise together(problems, f"planning to destroy in namespace {session.namespace}")
+    chosen = [address for address in inside if selection.aims_at(address)]
     users = graph.reached(state.users(), chosen)
-    others = sorted({address.split(".", 1)[0] for address in users} - set(scope))
-    if others and not reverse:
-        names = " ".join(f"--template {name}" for name in sorted(scope))
-        raise UsageError(
-            f"destroying {', '.join(sorted(scope))}: {', '.join(others)} in namespace {session.namespace} "
-            "rests on it; --reverse takes that down too",
-            hint=f"mlplat destroy {names} --reverse --namespace {session.namespace}",
-        )
+    if not reverse:
+        _check_nothing_rests(session, chosen, users & state.entries.keys(), scope, selection)
     return [address for address in state.entries if address in users]
+
+
+def _check_nothing_rests(
+    session: Session, chosen: Collection[str], users: set[str], scope: Collection[str] | None, selection: Selection
+) -> None:
+    others = {a for a in users - set(chosen) if not selection.leaves_out(a)}
+    names, flags = sorted(others), [f"--target {each}" for each in selection.targets]
+    what = ", ".join(selection.targets)
+    if not selection.targets:
+        names = sorted({address.split(".", 1)[0] for address in others} - set(scope or ()))
+        flags, what = [f"--template {name}" for name in sorted(scope or ())], ", ".join(sorted(scope or ()))
+    if names:
+        raise UsageError(
+            f"destroying {what}: {', '.join(names)} in namespace {session.namespace} rests on it; --reverse takes that "
+            "down too",
+            hint=f"mlplat destroy {' '.join(flags)} --reverse --namespace {session.namespace}",
+        )
 
 
 def _unmatched(session: Session, state: State, gone: Collection[str], delete_data: Sequence[str]) -> list[MlplatError]:

@@ -21,6 +21,7 @@ from mlplat.reconciler.failures import together, told
 from mlplat.reconciler.observe import Observer as Observer
 from mlplat.reconciler.observe import Sight, Target, observe
 from mlplat.reconciler.removal import Removal, leaving, ordered
+from mlplat.reconciler.selection import EVERYTHING, Selection
 from mlplat.reconciler.state import State
 from mlplat.reconciler.steps import Action as Action
 from mlplat.reconciler.steps import Plan as Plan
@@ -37,15 +38,16 @@ def plan(
     *,
     scope: Collection[str] | None = None,
     adopt: Collection[str] = (),
+    selection: Selection = EVERYTHING,
     parallelism: int = 16,
     watch: Observer | None = None,
 ) -> Plan:
-    """What apply would do with the templates in `scope` (None: all of them); reads only.
+    """What apply would do with the templates in `scope` (None: all of them), or a selection of it; reads only.
 
     Raises UsageError when a template needs one that is out of scope and not applied; ForeignObject and
     MlplatError for what must not be done; Several when there is more than one problem.
     """
-    return _Planner(session, state, declared, scope, adopt).plan(parallelism, watch)
+    return _Planner(session, state, declared, scope, adopt, selection).plan(parallelism, watch)
 
 
 class _Planner:
@@ -56,16 +58,16 @@ class _Planner:
         declared: Sequence[Declared],
         scope: Collection[str] | None,
         adopt: Collection[str],
+        selection: Selection,
     ) -> None:
-        self.session, self.state, self.adopt = session, state, frozenset(adopt)
+        self.session, self.state, self.adopt, self.selection = session, state, frozenset(adopt), selection
         self.declared = {each.address: each for each in declared}
         self.order = _checked(declared)
         self.scope = frozenset(scope if scope is not None else {*map(_template, self.declared), *_templates(state)})
-        self.mine = {address: self.declared[address] for address in self.order if _template(address) in self.scope}
         self.outputs: dict[str, Mapping[str, Any]] = {}
         self.problems: list[MlplatError] = []
-        self.gone = [a for a in state.entries if _template(a) in self.scope and a not in self.declared]
         self.users, self.known = state.users(), state.outputs()
+        self.mine, self.gone = self._selected()
 
     def plan(self, parallelism: int, watch: Observer | None) -> Plan:
         self._check_adopt()
@@ -76,9 +78,19 @@ class _Planner:
         self._borrow(sight)
         steps = [step for address in self.mine if address in sight.found and (step := self._step(address, sight))]
         removal = Removal(
-            self.session, self.state, left, sight, "it is no longer declared", self.problems, steps, adopt=self.adopt
+            self.session,
+            self.state,
+            left,
+            sight,
+            because="it is no longer declared",
+            problems=self.problems,
+            made=steps,
+            adopt=self.adopt,
+            selection=self.selection,
         )
         steps += removal.steps()
+        if self.selection.is_partial:
+            self._check_users(steps)
         if self.problems:
             raise together(self.problems, f"planning namespace {self.session.namespace}")
         return Plan(
@@ -88,7 +100,42 @@ class _Planner:
             templates=self.scope,
             lineage=self.state.lineage,
             serial=self.state.serial,
+            borrowed=self._leaned_on(),
         )
+
+    def _leaned_on(self) -> frozenset[str]:
+        """Excluded addresses that something selected uses as they are."""
+        needed = {need for each in self.mine.values() for need in each.needs()}
+        return frozenset(address for address in needed if self.selection.leaves_out(address))
+
+    def _selected(self) -> tuple[dict[str, Declared], list[str]]:
+        """What is declared and what has left, in scope and selected.
+
+        A target comes with all that it needs; one that is to go comes with all that still uses it. What has left and
+        is excluded stays in: it is kept, and with it all that it needs.
+        """
+        wanted = [address for address in self.order if _template(address) in self.scope]
+        gone = [a for a in self.state.entries if _template(a) in self.scope and a not in self.declared]
+        self.problems += self.selection.unmatched([*wanted, *gone], "planning")
+        needs = {a: self.declared[a].needs() for a in wanted} | {a: self.users.get(a, set()) for a in gone}
+        chosen = self.selection.chosen([*wanted, *gone], needs)
+        kept = {a for a in gone if self.selection.leaves_out(a)}
+        return {a: self.declared[a] for a in wanted if a in chosen}, [a for a in gone if a in chosen | kept]
+
+    def _check_users(self, steps: Sequence[Step]) -> None:
+        """What is replaced must not be pulled from under what uses it and was left out."""
+        there = {step.owner for step in steps}
+        for step in steps:
+            left_out = sorted(step.users & self.state.entries.keys() - there)
+            if step.action is Action.REPLACE and left_out:
+                self.problems.append(
+                    UsageError(
+                        f"replacing {step.address}: {step.reason}, and {', '.join(left_out)} uses it and is left out",
+                        hint=f"mlplat plan --target {step.address} "
+                        + " ".join(f"--target {each}" for each in left_out)
+                        + f" --namespace {self.session.namespace}",
+                    )
+                )
 
     def _target(self, address: str) -> Target:
         """What to look at: with the outputs that the state remembers, so that nothing has to wait for anything."""
@@ -119,6 +166,8 @@ class _Planner:
             seen = sight.found[address]
             if seen is not None and owner(self.session.at(address), seen, None) is Owner.OURS:
                 self.outputs[address] = seen.outputs
+            elif _template(address) in self.scope:
+                self.problems.append(self._excluded(address))
             else:
                 missing.setdefault(_template(address), address)
         for template, address in missing.items():
@@ -130,6 +179,13 @@ class _Planner:
                     hint=f"mlplat apply --template {template} --namespace {self.session.namespace}",
                 )
             )
+
+    def _excluded(self, address: str) -> UsageError:
+        users = sorted(a for a, each in self.mine.items() if address in each.needs())
+        return UsageError(
+            f"planning {', '.join(users)}: it needs {address}, which is excluded and isn't there yet",
+            hint=f"mlplat apply --target {address} --namespace {self.session.namespace}",
+        )
 
     def _step(self, address: str, sight: Sight) -> Step | None:
         declared, seen, entry = self.mine[address], sight.found[address], self.state.entries.get(address)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import cached_property
 
 from mlplat.aws import Session
@@ -14,6 +13,7 @@ from mlplat.reconciler.decide import Owner, foreign, owner
 from mlplat.reconciler.entries import Entry, State, remembered
 from mlplat.reconciler.failures import told
 from mlplat.reconciler.observe import Sight, Target
+from mlplat.reconciler.selection import EVERYTHING, Selection, matches
 from mlplat.reconciler.steps import Action, Step
 from mlplat.resources.base import Declared, Observed
 
@@ -71,6 +71,7 @@ class Removal:
     made: Sequence[Step] = ()
     delete_data: Sequence[str] = ()
     adopt: Collection[str] = ()
+    selection: Selection = EVERYTHING
     parallelism: int = 16
     held: dict[str, str] = field(default_factory=dict)
     """Address -> what would be lost with it, in words."""
@@ -124,16 +125,17 @@ class Removal:
             self.problems.append(told(error, "looking for data in", holders[address].target.resource))
 
     def _retained(self, left: Sequence[Leaving]) -> dict[str, str]:
-        """Addresses that stay -> why: what holds data and was not named, and all that it needs, however far."""
+        """Addresses that stay -> why: what is excluded, what holds data and was not named, and all that these need."""
         needs = {each.target.address: each.needs for each in left}
-        kept = {address: f"it holds {lost}" for address, lost in self.held.items() if not self._named(address)}
+        kept = {each.target.address: "it is excluded" for each in left if self.selection.leaves_out(each.target.owner)}
+        kept |= {address: f"it holds {lost}" for address, lost in self.held.items() if not self._named(address)}
         for holder in tuple(kept):
             for address in sorted(graph.reached(needs, [holder]) & needs.keys()):
                 kept.setdefault(address, f"{holder} needs it, which is kept")
         return kept
 
     def _named(self, address: str) -> bool:
-        return any(fnmatchcase(address, pattern) for pattern in self.delete_data)
+        return matches(address, self.delete_data)
 
     def _step(self, each: Leaving, seen: Observed | None, kept: Mapping[str, str]) -> Step:
         target, address = each.target, each.target.address

@@ -140,6 +140,8 @@ class Plan:
     lineage: str = ""
     serial: int = 0
     """Which state it was made from; `apply` refuses another."""
+    borrowed: frozenset[str] = frozenset()
+    """Excluded addresses that something in the plan needs: it uses them as they are."""
 
     @cached_property
     def pending(self) -> tuple[Step, ...]:
@@ -168,6 +170,7 @@ class Plan:
             "namespace": self.namespace,
             "destroy": self.destroy,
             "counts": {action.value: count for action, count in self.counts.items()},
+            "excluded_but_needed": sorted(self.borrowed),
             "steps": [step.to_json() for step in self.steps],
         }
 

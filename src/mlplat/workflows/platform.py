@@ -15,6 +15,7 @@ from mlplat.errors import UsageError
 from mlplat.reconciler.apply import Outcome, Watch, apply
 from mlplat.reconciler.drift import Finding, drift
 from mlplat.reconciler.plan import Plan, plan, plan_destroy
+from mlplat.reconciler.selection import EVERYTHING, Selection
 from mlplat.reconciler.state import Entry, State, Store
 from mlplat.resources.base import Declared
 from mlplat.resources.ec2.zones import zones
@@ -82,8 +83,9 @@ class Platform:
         with_dependencies: bool = False,
         adopt: Collection[str] = (),
         releases: Mapping[str, Release] | None = None,
+        selection: Selection = EVERYTHING,
     ) -> Plan:
-        """What apply would do for the templates in `scope` (all of them when empty). Reads only."""
+        """What apply would do for the templates in `scope` (all of them when empty), or a selection. Reads only."""
         check_templates(scope)
         declared = self.declared(releases)
         wanted = {*scope, *(templates.needed_by(declared, scope) if with_dependencies else ())}
@@ -93,11 +95,19 @@ class Platform:
             declared,
             scope=wanted or None,
             adopt=adopt,
+            selection=selection,
             parallelism=self.parallelism,
         )
 
-    def plan_destroy(self, scope: Collection[str] = (), *, reverse: bool, delete_data: Sequence[str] = ()) -> Plan:
-        """What destroy would do: everything when `scope` is empty. Reads only."""
+    def plan_destroy(
+        self,
+        scope: Collection[str] = (),
+        *,
+        reverse: bool,
+        delete_data: Sequence[str] = (),
+        selection: Selection = EVERYTHING,
+    ) -> Plan:
+        """What destroy would do: everything, or all that is selected, when `scope` is empty. Reads only."""
         check_templates(scope)
         if not self.store.load().entries:
             self._refuse_forgotten()
@@ -107,6 +117,7 @@ class Platform:
             scope=scope or None,
             reverse=reverse,
             delete_data=delete_data,
+            selection=selection,
             parallelism=self.parallelism,
         )
 
