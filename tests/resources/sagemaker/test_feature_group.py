@@ -219,3 +219,11 @@ def test_an_unused_group_leaves_no_table_and_a_used_one_keeps_it(world: World) -
         tables = world.client("glue").get_tables(DatabaseName=database(world))["TableList"]
         assert [each["Name"] for each in tables] == ([seen.outputs["table"]] if used else [])
         assert bool(world.client("s3").list_objects_v2(Bucket=bucket, Prefix=folder).get("Contents")) == used
+
+
+@pytest.mark.parametrize(("last", "held"), [(["7"], "records online"), ([], None)])
+def test_an_empty_page_is_not_an_empty_store(last: list[str], held: str | None) -> None:
+    """Pages of ListRecords leave out what was deleted softly."""
+    pages = [{"RecordIdentifiers": [], "NextToken": "2"}, {"RecordIdentifiers": last}]
+    scripted = Scripted({"DescribeFeatureGroup": there(), "ListRecords": pages})
+    assert GROUP.data(scripted.session(), GROUP.name) == held

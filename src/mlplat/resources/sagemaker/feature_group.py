@@ -168,7 +168,9 @@ def _held(aws: Session, answer: Description) -> str | None:
     if not online or answer["FeatureGroupStatus"] == "CreateFailed":
         return None
     runtime, name = aws.client("sagemaker-featurestore-runtime"), answer["FeatureGroupName"]
-    return "records online" if runtime.list_records(FeatureGroupName=name, MaxResults=1)["RecordIdentifiers"] else None
+    # a page may be empty, of records deleted softly, and more may come after it
+    first = next(runtime.pages("list_records", "RecordIdentifiers", FeatureGroupName=name), None)
+    return None if first is None else "records online"
 
 
 def _store(answer: Description) -> offline_store.Store:
