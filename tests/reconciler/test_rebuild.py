@@ -74,6 +74,13 @@ def test_data_keeps_what_it_needs_when_only_tags_are_left(world: World) -> None:
     }  # fmt: skip
 
 
+def test_a_name_that_two_kinds_share_is_no_need(world: World) -> None:
+    world.apply(
+        [Declared("a.fake_topic.x", FakeTopic(name="same")), Declared("a.fake_model.x", FakeModel(name="same"))]
+    )
+    assert [entry.needs for entry in rebuilt(world, []).state.entries.values()] == [(), ()]
+
+
 def test_what_left_the_configuration_is_found_and_then_deleted(world: World) -> None:
     world.apply(platform(more=[Declared("c.fake_topic.old", FakeTopic(name="old"))]))
     world.store.path.unlink()

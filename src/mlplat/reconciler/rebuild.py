@@ -176,7 +176,7 @@ class _Rebuilding:
         marks = _marks(entries)
 
         def needs(address: str, known: tuple[str, ...], fields: Mapping[str, Any]) -> tuple[str, ...]:
-            texts = set(_texts(fields))
+            texts = set(_texts(fields)) - {fields.get("name")}  # another kind may have an object of that name
             used = (each for each, mark in marks.items() if each != address and _names(texts, mark))
             return known or tuple(sorted(used))
 
