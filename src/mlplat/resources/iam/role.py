@@ -15,7 +15,10 @@ from mlplat.resources.policy import Document, canonical, canonical_each
 FRESH = (*FRESH_PRINCIPAL, Quirk("NoSuchEntity", ""))
 """Right after CreateRole, other IAM endpoints don't know the role yet. Source: terraform-provider-aws, iam/role.go."""
 
-BUSY = (Quirk("DeleteConflict|ConcurrentModification", ""),)
+CONCURRENT = (Quirk("ConcurrentModification", ""),)
+"""Two writes of one role at once: CreateRole, TagRole and DeleteRole say so (IAM API reference)."""
+
+BUSY = (*CONCURRENT, Quirk("DeleteConflict", ""))
 """An attachment that was removed just now still counts."""
 
 
@@ -85,7 +88,7 @@ class Role(Resource):
                 Description=self.description,
                 Tags=tag_list(aws.tags),
             ),
-            FRESH_PRINCIPAL,
+            (*FRESH_PRINCIPAL, *CONCURRENT),
         )
         self._put_policies(aws, self.policies)
         return self.name
@@ -94,7 +97,7 @@ class Role(Resource):
         """Each changed part by its own call; only inline policies that differ are written."""
         iam = aws.client("iam")
         if "tags" in changed:
-            iam.tag_role(RoleName=self.name, Tags=tag_list(aws.tags))
+            aws.patiently(lambda: iam.tag_role(RoleName=self.name, Tags=tag_list(aws.tags)), CONCURRENT)
         if "description" in changed:
             iam.update_role(RoleName=self.name, Description=self.description)
         if "trust" in changed:

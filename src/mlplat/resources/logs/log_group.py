@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,6 +14,9 @@ BUSY = (
     Quirk("AccessDeniedException", r"KMS key does not exist or is not allowed"),
 )
 """Two writes at once; a key whose policy has not reached CloudWatch Logs yet."""
+
+FRESH = (*BUSY, Quirk("ResourceNotFoundException", ""))
+"""A group made a moment ago."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +60,7 @@ class LogGroup(Resource):
         if self.kms_key:
             request["kmsKeyId"] = self.kms_key
         aws.patiently(lambda: aws.client("logs").create_log_group(**request), BUSY)
-        self._put_retention(aws)
+        self._put_retention(aws, FRESH)
         return self.name
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
@@ -65,7 +69,7 @@ class LogGroup(Resource):
         if "tags" in changed:
             logs.tag_resource(resourceArn=seen.outputs["arn"], tags=aws.tags)
         if "retention_days" in changed:
-            self._put_retention(aws)
+            self._put_retention(aws, BUSY)
         if "kms_key" in changed:
             aws.patiently(lambda: logs.associate_kms_key(logGroupName=self.name, kmsKeyId=self.kms_key), BUSY)
 
@@ -81,10 +85,10 @@ class LogGroup(Resource):
 
         aws.wait(f"the end of log group {id}", is_gone, bool, within=120)
 
-    def _put_retention(self, aws: Session) -> None:
+    def _put_retention(self, aws: Session, passing: Sequence[Quirk]) -> None:
         if self.retention_days:
             put = {"logGroupName": self.name, "retentionInDays": self.retention_days}
-            aws.patiently(lambda: aws.client("logs").put_retention_policy(**put), BUSY)
+            aws.patiently(lambda: aws.client("logs").put_retention_policy(**put), passing)
 
 
 def _find(aws: Session, name: str) -> dict[str, Any] | None:

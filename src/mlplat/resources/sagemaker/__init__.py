@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ from mlplat.aws import Session, tag_list, tag_map
 
 Description = Mapping[str, Any]
 """What a describe call answers."""
+
+SHOWS_WITHIN = 120.0
+"""Seconds in which a read may not know yet what a create has answered for."""
 
 
 def tags_of(aws: Session, arn: str) -> dict[str, str]:
@@ -29,8 +33,13 @@ def settled(
     *,
     within: float,
     every: float = 5.0,
+    made: bool = False,
 ) -> Description | None:
-    """What `read` answers once no status in it is on its way (`moving` names those), or None when it is gone."""
+    """What `read` answers once no status in it is on its way (`moving` names those), or None when it is gone.
+
+    One that was `made` a moment ago may not show yet: that it isn't there is believed after two minutes.
+    """
+    shown_by = time.monotonic() + (SHOWS_WITHIN if made else 0.0)
 
     def look() -> Description | None:
         answer = aws.find(read)
@@ -38,4 +47,7 @@ def settled(
             aws.report(status)
         return answer
 
-    return aws.wait(what, look, lambda answer: answer is None or not moving(answer), within=within, every=every)
+    def is_settled(answer: Description | None) -> bool:
+        return time.monotonic() >= shown_by if answer is None else not moving(answer)
+
+    return aws.wait(what, look, is_settled, within=within, every=every)

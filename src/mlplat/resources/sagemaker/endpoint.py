@@ -117,7 +117,7 @@ class Endpoint(Resource):
 
     def _verified(self, aws: Session, doing: str) -> Description:
         """The settled endpoint, if it is in service and on the desired config."""
-        answer = self._settled(aws, self.name)
+        answer = self._settled(aws, self.name, made=doing == "creating")
         if answer is None:
             raise NotSettled(f"{doing} endpoint {self.name}: it is gone", hint="mlplat apply")
         status, live = answer["EndpointStatus"], answer.get("EndpointConfigName")
@@ -129,7 +129,7 @@ class Endpoint(Resource):
             )
         return answer
 
-    def _settled(self, aws: Session, name: str) -> Description | None:
+    def _settled(self, aws: Session, name: str, *, made: bool = False) -> Description | None:
         client = aws.client("sagemaker")
         return settled(
             aws,
@@ -138,6 +138,7 @@ class Endpoint(Resource):
             _moving,
             within=WITHIN,
             every=10,
+            made=made,
         )
 
     def _fields(self, answer: Description) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class FeatureGroup(Resource):
         aws.wait("a turn to create", lambda: CREATIONS.acquire(blocking=False), bool, within=WITHIN)
         try:
             aws.patiently(lambda: aws.client("sagemaker").create_feature_group(**self._request(aws)), FRESH_ROLE)
-            answer = self._settled(aws, self.name) or {}
+            answer = self._settled(aws, self.name, made=True) or {}
         finally:
             CREATIONS.release()
         if answer.get("FeatureGroupStatus") != "Created":
@@ -128,8 +128,8 @@ class FeatureGroup(Resource):
             request["OfflineStoreConfig"] = offline_store.request(self.offline, self.name)
         return request | {k: v for k, v in (("RoleArn", self.role), ("Description", self.description)) if v}
 
-    def _settled(self, aws: Session, name: str) -> Description | None:
-        return settled(aws, f"feature group {name}", lambda: _whole(aws, name), _moving, within=WITHIN)
+    def _settled(self, aws: Session, name: str, *, made: bool = False) -> Description | None:
+        return settled(aws, f"feature group {name}", lambda: _whole(aws, name), _moving, within=WITHIN, made=made)
 
 
 def _whole(aws: Session, name: str) -> Description:

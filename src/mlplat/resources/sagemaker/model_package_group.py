@@ -6,13 +6,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mlplat.aws import Session, tag_list
+from mlplat.aws import Quirk, Session, tag_list
 from mlplat.errors import NotSettled
 from mlplat.resources.base import Observed, Resource
 from mlplat.resources.sagemaker import Description, claim, settled, tags_of
 
 SETTLES_WITHIN = 600.0
 """Groups are made and deleted in the background, in seconds as a rule."""
+
+EMPTYING = (Quirk("ConflictException", ""),)
+"""Versions that were deleted a moment ago still count. Others that came since are told of after a minute."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +54,7 @@ class ModelPackageGroup(Resource):
         aws.client("sagemaker").create_model_package_group(
             ModelPackageGroupName=self.name, Tags=tag_list(aws.tags), **about
         )
-        answer = self._settled(aws, self.name)
+        answer = self._settled(aws, self.name, made=True)
         if answer is None or answer["ModelPackageGroupStatus"] != "Completed":
             status = answer["ModelPackageGroupStatus"] if answer else "gone"
             raise NotSettled(f"creating model_package_group {self.name}: it is {status}", hint="mlplat apply")
@@ -64,7 +67,8 @@ class ModelPackageGroup(Resource):
     def delete(self, aws: Session, id: str) -> None:
         """Delete the group and wait until its name is free."""
         with aws.gone_is_fine():
-            aws.client("sagemaker").delete_model_package_group(ModelPackageGroupName=id)
+            call = aws.client("sagemaker").delete_model_package_group
+            aws.patiently(lambda: call(ModelPackageGroupName=id), EMPTYING, within=60.0)
         answer = self._settled(aws, id)
         if answer is not None:
             raise NotSettled(f"deleting model_package_group {id}: it is {answer['ModelPackageGroupStatus']}")
@@ -87,7 +91,7 @@ class ModelPackageGroup(Resource):
         )
         return [each["ModelPackageArn"] for each in packages]
 
-    def _settled(self, aws: Session, name: str) -> Description | None:
+    def _settled(self, aws: Session, name: str, *, made: bool = False) -> Description | None:
         client = aws.client("sagemaker")
         return settled(
             aws,
@@ -95,6 +99,7 @@ class ModelPackageGroup(Resource):
             lambda: client.describe_model_package_group(ModelPackageGroupName=name),
             _moving,
             within=SETTLES_WITHIN,
+            made=made,
         )
 
 
