@@ -25,6 +25,7 @@ def plan_destroy(
     scope: Collection[str] | None,
     reverse: bool,
     delete_data: Sequence[str] = (),
+    declared: Collection[str] = (),
     selection: Selection = EVERYTHING,
     parallelism: int = 16,
     watch: Observer | None = None,
@@ -33,10 +34,12 @@ def plan_destroy(
 
     `reverse` takes what depends on them too; without it, that something does is a UsageError. What holds data is
     kept, with all that it needs, unless its address matches one of the patterns `delete_data`; what is excluded is
-    kept like that in any case.
+    kept like that in any case. A pattern may name what is `declared` and gone already: a destroy that was broken off
+    is run again with the same words.
     """
     gone = _going(session, state, scope, reverse, selection)
-    problems: list[MlplatError] = _unmatched(session, state, gone, delete_data)
+    meant = [pattern for pattern in delete_data if not any(fnmatchcase(address, pattern) for address in declared)]
+    problems: list[MlplatError] = _unmatched(session, state, gone, meant)
     left = leaving(state, gone, {}, problems)
     sight = observe(session, [each.target for each in left], parallelism=parallelism, watch=watch)
     problems += sight.errors

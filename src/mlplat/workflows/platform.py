@@ -118,6 +118,7 @@ class Platform:
             reverse=reverse,
             delete_data=delete_data,
             selection=selection,
+            declared=self._holders() if delete_data else (),
             parallelism=self.parallelism,
         )
 
@@ -130,6 +131,10 @@ class Platform:
             chosen=lambda address: not scope or address.split(".", 1)[0] in scope,
             parallelism=self.parallelism,
         )
+
+    def _holders(self) -> list[str]:
+        """Addresses of the configuration that can hold data."""
+        return [each.address for each in self.declared() if each.resource.keeps_data]
 
     def _refuse_forgotten(self) -> None:
         """Destroying nothing while something is there would look like success. Raises UsageError."""
