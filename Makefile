@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv demo test check bench lock clean
+.PHONY: venv demo test test-faults check bench lock clean
 
 venv: $(STAMP)
 
@@ -24,6 +24,9 @@ demo: venv
 
 test: venv
 	@$(BIN)/python -m pytest -n auto
+
+test-faults: venv
+	@$(BIN)/python -m pytest tests/faults -m faults
 
 check: venv
 	@$(BIN)/ruff format --check src tests bench examples

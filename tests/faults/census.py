@@ -1,0 +1,104 @@
+"""What is in a region of the local cloud, asked by plain boto3 calls: every object with the address on its tags."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from tests.faults.cloud import InProcessCloud
+
+Census = dict[str, str]
+"""Object (its kind and id) -> namespace and address that its tags name, or ""."""
+
+EC2 = {
+    "describe_vpcs": ("Vpcs", "VpcId"),
+    "describe_subnets": ("Subnets", "SubnetId"),
+    "describe_internet_gateways": ("InternetGateways", "InternetGatewayId"),
+    "describe_addresses": ("Addresses", "AllocationId"),
+    "describe_nat_gateways": ("NatGateways", "NatGatewayId"),
+    "describe_route_tables": ("RouteTables", "RouteTableId"),
+    "describe_vpc_endpoints": ("VpcEndpoints", "VpcEndpointId"),
+    "describe_security_groups": ("SecurityGroups", "GroupId"),
+    "describe_flow_logs": ("FlowLogs", "FlowLogId"),
+    "describe_network_interfaces": ("NetworkInterfaces", "NetworkInterfaceId"),
+}
+SAGEMAKER = {
+    "list_models": ("Models", "ModelName", "ModelArn"),
+    "list_endpoint_configs": ("EndpointConfigs", "EndpointConfigName", "EndpointConfigArn"),
+    "list_endpoints": ("Endpoints", "EndpointName", "EndpointArn"),
+    "list_feature_groups": ("FeatureGroupSummaries", "FeatureGroupName", "FeatureGroupArn"),
+    "list_model_package_groups": ("ModelPackageGroupSummaryList", "ModelPackageGroupName", "ModelPackageGroupArn"),
+    "list_model_packages": ("ModelPackageSummaryList", "ModelPackageArn", "ModelPackageArn"),
+}
+GONE = frozenset({"deleted", "deleting"})
+
+
+def census(cloud: InProcessCloud, region: str) -> Census:
+    """Every object that is there and not on its way out."""
+    found: Census = {}
+    for kind, id, tags in (*_ec2(cloud.client("ec2", region)), *_by_name(cloud, region)):
+        named = {key.lower(): value for key, value in tags.items()}
+        whose = named.get("mlplat:namespace", "")
+        found[f"{kind} {id}"] = f"{whose} {named.get('mlplat:address', '')}" if whose else ""
+    return found
+
+
+def counted(found: Census, namespace: str) -> Counter[str]:
+    """Address -> how many objects carry it."""
+    return Counter(tag.split(" ")[1] for tag in found.values() if tag.split(" ")[0] == namespace)
+
+
+def _ec2(ec2: Any) -> Iterator[tuple[str, str, dict[str, str]]]:
+    for operation, (key, id) in EC2.items():
+        for each in getattr(ec2, operation)()[key]:
+            if str(each.get("State", "")).lower() not in GONE:
+                yield operation[9:-1], each[id], _map(each.get("Tags") or each.get("TagSet"))
+
+
+def _by_name(cloud: InProcessCloud, region: str) -> Iterator[tuple[str, str, dict[str, str]]]:
+    s3, iam, logs, glue, kms, sagemaker = (
+        cloud.client(service, region) for service in ("s3", "iam", "logs", "glue", "kms", "sagemaker")
+    )
+    for bucket in s3.list_buckets()["Buckets"]:
+        yield "bucket", bucket["Name"], _bucket_tags(s3, bucket["Name"])
+    for role in iam.list_roles()["Roles"]:
+        yield "role", role["RoleName"], _map(iam.list_role_tags(RoleName=role["RoleName"])["Tags"])
+    for group in logs.describe_log_groups()["logGroups"]:
+        arn = group["arn"].removesuffix(":*")
+        yield "log_group", group["logGroupName"], logs.list_tags_for_resource(resourceArn=arn)["tags"]
+    for database in glue.get_databases()["DatabaseList"]:
+        arn = f"arn:aws:glue:{region}:{cloud.account}:database/{database['Name']}"
+        yield "glue_database", database["Name"], glue.get_tags(ResourceArn=arn)["Tags"]
+        for table in glue.get_tables(DatabaseName=database["Name"])["TableList"]:
+            yield "glue_table", table["Name"], {}
+    yield from _keys(kms)
+    for operation, (key, name, arn) in SAGEMAKER.items():
+        for each in getattr(sagemaker, operation)()[key]:
+            tags = sagemaker.list_tags(ResourceArn=each[arn])["Tags"] if operation != "list_model_packages" else ()
+            yield operation[5:-1], each[name], _map(tags)
+
+
+def _keys(kms: Any) -> Iterator[tuple[str, str, dict[str, str]]]:
+    for key in kms.list_keys()["Keys"]:
+        if kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyState"] != "PendingDeletion":
+            tags = kms.list_resource_tags(KeyId=key["KeyId"])["Tags"]
+            yield "key", key["KeyId"], {each["TagKey"]: each["TagValue"] for each in tags}
+    for alias in kms.list_aliases()["Aliases"]:
+        if not alias["AliasName"].startswith("alias/aws/"):
+            yield "alias", alias["AliasName"], {}
+
+
+def _bucket_tags(s3: Any, bucket: str) -> dict[str, str]:
+    from botocore.exceptions import ClientError
+
+    try:
+        return _map(s3.get_bucket_tagging(Bucket=bucket)["TagSet"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchTagSet":
+            raise
+        return {}
+
+
+def _map(tags: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
+    return {each["Key"]: each["Value"] for each in tags or ()}

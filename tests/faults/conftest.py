@@ -1,0 +1,17 @@
+"""The worlds, made once; each case works on a copy."""
+
+from __future__ import annotations
+
+import pytest
+from tests.faults import forks
+from tests.faults.cases import mutations
+from tests.faults.world import PHASES, Worlds
+
+
+@pytest.fixture(scope="session")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Worlds:
+    made = Worlds.made(tmp_path_factory.mktemp("faults"))
+    for phase, calls in forks.each(PHASES, mutations(made)):
+        assert isinstance(calls, list), calls
+        made.calls[phase.name] = calls
+    return made

@@ -1,0 +1,206 @@
+"""A platform on the in-process cloud: all four templates with a release deployed, before and after an edit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.faults.census import Census, census
+from tests.faults.cloud import InProcessCloud
+from tests.faults.layer import Call, Fault, FaultySession, Wire, no_fault, session_on
+
+from mlplat.reconciler.apply import Outcome, apply
+from mlplat.reconciler.plan import Plan
+from mlplat.reconciler.state import Store
+from mlplat.settings import Settings
+from mlplat.templates.release import Release, Variant
+from mlplat.workflows.platform import Platform
+
+IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
+PARALLELISM = 8
+
+FEATURES = {"customer_id": "String", "event_time": "String", "minutes": "Fractional"}
+BEFORE: dict[str, Any] = {
+    "network": {"nat": "none", "interface_endpoints": ["sagemaker.api"]},
+    "workloads": {
+        "churn": {
+            "source": Path("/somewhere"),
+            "image": "scikit-learn:1.2-1",
+            "model_package_group": "churn",
+            "channels": {"train": "s3://bucket/train.csv"},
+        }
+    },
+    "endpoints": {"churn": {"workload": "churn"}},
+}
+AFTER: dict[str, Any] = {
+    **BEFORE,
+    "network": {**BEFORE["network"], "nat": "single", "flow_logs": False},
+    "storage": {"raw_archive_days": 120, "temp_days": 3},
+    "logs": {"retention_days": 90},
+    "encryption": {"rotation": False},
+    "monitoring": {"enabled": True},
+}
+
+
+def settings(namespace: str, region: str, *, edited: bool = False) -> Settings:
+    """Before and after somebody edited the configuration: lifecycle, retention, flow logs, NAT, a feature more."""
+    features = {**FEATURES, "churned": "String"} if edited else FEATURES
+    group = {"record_identifier": "customer_id", "event_time": "event_time", "features": features}
+    tables = AFTER if edited else BEFORE
+    return Settings(namespace=namespace, region=region, target="aws", feature_groups={"customer": group}, **tables)
+
+
+@dataclass
+class World:
+    """One namespace in one region, and the wire its sessions are on."""
+
+    cloud: InProcessCloud
+    folder: Path
+    namespace: str
+    region: str
+    packages: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.wire = Wire(self.cloud, self.folder / ".mlplat")
+        self.session = self.process()
+        self.packages = [register(self.cloud, self.region, "elsewhere") for _ in range(2)]
+        self.empty: Census = self.look()
+
+    def process(self, fault: Fault = no_fault) -> FaultySession:
+        """The session of a new process."""
+        like = getattr(self, "session", None)
+        self.session = session_on(self.wire, self.namespace, self.region, like)
+        self.wire.begin(fault, self.session)
+        return self.session
+
+    def alone(self) -> World:
+        """Its state in a folder of its own, because a copy of the process shares the disk."""
+        mine = self.wire.folder.with_name(f".mlplat-{os.getpid()}")
+        shutil.copytree(self.wire.folder, mine)
+        self.wire.folder = mine
+        return self
+
+    def look(self) -> Census:
+        """Every object of the region."""
+        return census(self.cloud, self.region)
+
+    def platform(self, *, edited: bool = False) -> Platform:
+        """As the commands have it."""
+        store = Store(self.wire.folder, self.namespace)
+        return Platform(settings(self.namespace, self.region, edited=edited), self.session, store, PARALLELISM)
+
+    def deploy(self, number: int) -> None:
+        """What the state says each endpoint serves."""
+        variants = {
+            name: Variant(self.packages[number], number + 1, weight, "ml.m5.large", 1)
+            for name, weight in (("primary", 0.75), ("challenger", 0.25))[: number + 1]
+        }
+        with Store(self.wire.folder, self.namespace).edit("deploy") as state:
+            state.releases["churn"] = Release(variants).to_json()
+
+    def warm(self) -> None:
+        """Make all clients now, so that copies of this process need not."""
+        for service in (
+            "ec2",
+            "s3",
+            "kms",
+            "iam",
+            "glue",
+            "logs",
+            "sts",
+            "sagemaker",
+            "sagemaker-featurestore-runtime",
+        ):
+            self.session.client(service)
+        _ = self.session.account
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What is done to a world, and what is there when it is done."""
+
+    name: str
+    edited: bool = False
+    destroys: bool = False
+
+    def plan(self, world: World) -> Plan:
+        """As the command makes it."""
+        platform = world.platform(edited=self.edited)
+        return platform.plan_destroy(reverse=True, delete_data=["*"]) if self.destroys else platform.plan()
+
+    def run(self, world: World) -> Outcome:
+        """As the command does it, under the lock."""
+        platform = world.platform(edited=self.edited)
+        with platform.lock(self.name):
+            return apply(self.plan(world), world.session, platform.store, parallelism=PARALLELISM)
+
+    def expected(self, world: World) -> set[str]:
+        """The addresses that have exactly one object afterwards."""
+        if self.destroys:
+            return set()
+        return {each.address for each in world.platform(edited=self.edited).declared()}
+
+
+APPLY, UPDATE, DESTROY = Phase("apply"), Phase("update", edited=True), Phase("destroy", destroys=True)
+PHASES = (APPLY, UPDATE, DESTROY)
+
+
+def register(cloud: InProcessCloud, region: str, group: str) -> str:
+    """A model package version in a group that may not exist yet; its ARN."""
+    sagemaker = cloud.client("sagemaker", region)
+    there = sagemaker.list_model_package_groups(NameContains=group)["ModelPackageGroupSummaryList"]
+    if not there:
+        sagemaker.create_model_package_group(ModelPackageGroupName=group)
+        cloud.settle()
+    containers = [{"Image": IMAGE, "ModelDataUrl": "s3://nowhere/model.tar.gz"}]
+    made = sagemaker.create_model_package(
+        ModelPackageGroupName=group,
+        ModelApprovalStatus="Approved",
+        ClientToken=uuid.uuid4().hex,
+        InferenceSpecification={
+            "Containers": containers,
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        },
+    )
+    return str(made["ModelPackageArn"])
+
+
+@dataclass
+class Worlds:
+    """A world for each phase, in regions of their own, as it is just before the phase begins."""
+
+    of: dict[str, World]
+    calls: dict[str, list[Call]] = field(default_factory=dict)
+
+    @classmethod
+    def made(cls, folder: Path) -> Worlds:
+        """The whole platform stands in two of them; one of those holds data."""
+        cloud = InProcessCloud(folder / "local")
+        of = {}
+        for phase, region in zip(PHASES, ("us-east-1", "us-west-2", "eu-west-1"), strict=True):
+            (folder / phase.name).mkdir()
+            of[phase.name] = world = World(cloud, folder / phase.name, f"faults-{phase.name}", region)
+            world.warm()
+            world.deploy(0)
+            if phase is not APPLY:
+                APPLY.run(world)
+            if phase is UPDATE:
+                world.deploy(1)
+            if phase is DESTROY:
+                fill(world)
+        cloud.settle()
+        return cls(of)
+
+
+def fill(world: World) -> None:
+    """Data in a bucket and a version in the registry."""
+    s3 = world.cloud.client("s3", world.region)
+    bucket = next(each["Name"] for each in s3.list_buckets()["Buckets"] if f"{world.namespace}-raw" in each["Name"])
+    for key in ("a.csv", "b.csv"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"1,2")
+    register(world.cloud, world.region, f"mlplat-{world.namespace}-churn")
