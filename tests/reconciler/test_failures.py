@@ -19,6 +19,7 @@ from mlplat.errors import (
     PartlyDone,
     PermissionDenied,
     Several,
+    WaitTimeout,
 )
 from mlplat.reconciler import journal
 from mlplat.reconciler.apply import apply
@@ -183,6 +184,18 @@ class TestInterrupts:
         world.cloud.on_call = press
         with pytest.raises(Interrupted, match=r"under way: a.fake_topic.t"):
             apply(made, session, world.store, watch=Recorder())
+        world.cloud.on_call = lambda _verb, _name: None
+        world.apply(topic())
+        world.check(topic())
+        assert world.cloud.calls == [("create", "t")]
+
+    def test_a_run_that_takes_too_long_gives_up_its_waits_and_the_next_one_joins_them(self, world: World) -> None:
+        session = world.session
+        world.cloud.lag = 3
+        world.cloud.on_call = lambda _verb, _name: session.cancelled.wait(5)
+        with pytest.raises(WaitTimeout, match=r"its time is over.* under way: a.fake_topic.t") as caught:
+            apply(world.plan(topic()), session, world.store, within=0.05, watch=Recorder())
+        assert (caught.value.exit_code, caught.value.hint) == (1, "mlplat apply --namespace test")
         world.cloud.on_call = lambda _verb, _name: None
         world.apply(topic())
         world.check(topic())

@@ -26,6 +26,12 @@ ConfigOption = Annotated[
 ParallelismOption = Annotated[
     int | None, typer.Option("--parallelism", min=1, max=256, help="Calls in flight at once.", metavar="N")
 ]
+TimeoutOption = Annotated[
+    int | None,
+    typer.Option(
+        "--timeout", min=1, help="Give up waits after so many minutes; run again to go on.", metavar="MINUTES"
+    ),
+]
 ApproveOption = Annotated[
     bool | None,
     typer.Option("--auto-approve/--no-auto-approve", help="Go on without asking, or ask even where it isn't required."),

@@ -12,6 +12,7 @@ from mlplat.commands.context import (
     ConfigOption,
     NamespaceOption,
     ParallelismOption,
+    TimeoutOption,
     platform_of,
 )
 from mlplat.errors import UsageError
@@ -75,10 +76,12 @@ def apply(
     config: ConfigOption = None,
     auto_approve: ApproveOption = None,
     parallelism: ParallelismOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make the platform what the configuration says. Running it again does nothing."""
-    platform, chosen = platform_of(namespace, config, parallelism=parallelism), selection(target, exclude)
+    platform = platform_of(namespace, config, {"apply.timeout_minutes": timeout}, parallelism)
+    chosen = selection(target, exclude)
     with platform.lock("apply"):
         with output.working("reading what is there"):
             made = platform.plan(template, with_dependencies=with_dependencies, adopt=adopt, selection=chosen)
@@ -103,12 +106,14 @@ def destroy(
     config: ConfigOption = None,
     auto_approve: ApproveOption = None,
     parallelism: ParallelismOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Take templates, addresses or everything down. What holds data is kept unless it is named by --delete-data."""
     if not template and not target and not reverse:
         raise UsageError("destroying: say what", hint="mlplat destroy --reverse")
-    platform, chosen = platform_of(namespace, config, parallelism=parallelism), selection(target, exclude)
+    platform = platform_of(namespace, config, {"apply.timeout_minutes": timeout}, parallelism)
+    chosen = selection(target, exclude)
     with platform.lock("destroy"):
         with output.working("reading what is there"):
             made = platform.plan_destroy(template, reverse=reverse, delete_data=delete_data, selection=chosen)

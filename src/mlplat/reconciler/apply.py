@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mlplat.aws import Session
-from mlplat.errors import CredentialsError, Interrupted, MlplatError, PartlyDone, StateError, UsageError
+from mlplat.errors import CredentialsError, Interrupted, MlplatError, PartlyDone, StateError, UsageError, WaitTimeout
 from mlplat.reconciler import graph
 from mlplat.reconciler.execute import Executor
 from mlplat.reconciler.failures import listed, together, told
@@ -65,16 +65,25 @@ class Outcome:
         }
 
 
-def apply(plan: Plan, session: Session, store: Store, *, parallelism: int = 16, watch: Watch | None = None) -> Outcome:
+def apply(
+    plan: Plan,
+    session: Session,
+    store: Store,
+    *,
+    parallelism: int = 16,
+    within: float | None = None,
+    watch: Watch | None = None,
+) -> Outcome:
     """Carry out `plan`; call it for an empty plan too: what was found but not yet known is then entered in the state.
 
     Takes the lock when the caller doesn't hold it. Raises, after everything in flight has ended and is saved:
     PartlyDone when some steps failed and others are done, the steps' own error when none is done, Interrupted
-    after Ctrl-C, StateError when the state can't be written, UsageError when the state has changed since the plan.
+    after Ctrl-C, WaitTimeout after `within` seconds, StateError when the state can't be written, UsageError when the
+    state has changed since the plan.
     """
     with store.lock("destroy" if plan.destroy else "apply"), store.open() as ledger:
         _check_fresh(plan, ledger.state)
-        with Interrupts(session.cancelled) as interrupts:
+        with Interrupts(session.cancelled, within) as interrupts:
             return _Apply(plan, session, ledger, watch or _Nobody(), interrupts).run(parallelism)
 
 
@@ -199,12 +208,13 @@ class _Apply:
             raise together(errors, f"{'destroying' if self.plan.destroy else 'applying'} {self.plan.namespace}")
         raise self._partly_done(errors) from errors[0]
 
-    def _interrupted(self) -> Interrupted:
-        ended = self.ended
+    def _interrupted(self) -> Interrupted | WaitTimeout:
+        ended, late = self.ended, self.interrupts.late and not self.interrupts.count
         under_way = f", under way: {', '.join(sorted(ended.broken_off))}" if ended.broken_off else ""
         failed = "".join(f"\n  {error.message}" for error in ended.failed.values())
-        return Interrupted(
-            f"stopped: {len(ended.done)} done and saved, {len(ended.skipped)} not started{under_way}{failed}",
+        kind, why = (WaitTimeout, "its time is over") if late else (Interrupted, "stopped")
+        return kind(
+            f"{why}: {len(ended.done)} done and saved, {len(ended.skipped)} not started{under_way}{failed}",
             hint=self._again(),
         )
 

@@ -1,4 +1,7 @@
-"""Ctrl-C while work is in flight: the first lets it finish, the second gives up waits, the third ends at once."""
+"""Ctrl-C while work is in flight: the first lets it finish, the second gives up waits, the third ends at once.
+
+So does a run that takes longer than it may: its waits are given up, and the next run joins them.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,12 @@ class Interrupts:
     SIGTERM gives up waits at once: whoever sends it doesn't wait long. What is given up is joined by the next run.
     """
 
-    def __init__(self, cancelled: threading.Event) -> None:
+    def __init__(self, cancelled: threading.Event, within: float | None = None) -> None:
         self.cancelled, self.count = cancelled, 0
+        self.late = False
+        """Whether the `within` seconds were over before the work was."""
         self._before: dict[signal.Signals, Any] = {}
+        self._timer = threading.Timer(within, self._give_up) if within else None
 
     @property
     def stopped(self) -> bool:
@@ -27,11 +33,20 @@ class Interrupts:
         if threading.current_thread() is threading.main_thread():
             for which in (signal.SIGINT, signal.SIGTERM):
                 self._before[which] = signal.signal(which, self._hear)
+        if self._timer is not None:
+            self._timer.daemon = True
+            self._timer.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         for which, handler in self._before.items():
             signal.signal(which, handler)
+
+    def _give_up(self) -> None:
+        self.late = True
+        self.cancelled.set()
 
     def _hear(self, which: int, _frame: FrameType | None) -> None:
         self.count += 1

@@ -147,8 +147,9 @@ class Platform:
             )
 
     def apply(self, what: Plan, watch: Watch) -> Outcome:
-        """Carry out a plan; the lock must be held."""
-        return apply(what, self.session, self.store, parallelism=self.parallelism, watch=watch)
+        """Carry out a plan; the lock must be held. Raises WaitTimeout when it takes longer than it may."""
+        within = self.settings.apply.timeout_minutes * 60.0
+        return apply(what, self.session, self.store, parallelism=self.parallelism, within=within, watch=watch)
 
     def state(self) -> State:
         """The state as it is on disk."""
