@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from urllib3.response import HTTPResponse
 
@@ -49,10 +50,10 @@ class InProcessCloud:
 
     account = ACCOUNT
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         folder.mkdir(parents=True)
-        endpoint.ModelServer = NoModelServer  # type: ignore[misc]
-        Cloud._client = lambda cloud, service: self.client(service, cloud.region)  # type: ignore[method-assign]
+        patch.setattr(endpoint, "ModelServer", NoModelServer)
+        patch.setattr(Cloud, "_client", lambda cloud, service: self.client(service, cloud.region))
         host = Host(URL, folder, *KEYS, Supervisor(folder), transition_delay=0.0)
         self._clouds = Clouds(host)
         ready = threading.Event()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.faults.census import Census, census
 from tests.faults.cloud import InProcessCloud
 from tests.faults.layer import Call, Fault, FaultySession, Wire, no_fault, session_on
@@ -178,9 +179,9 @@ class Worlds:
     calls: dict[str, list[Call]] = field(default_factory=dict)
 
     @classmethod
-    def made(cls, folder: Path) -> Worlds:
+    def made(cls, folder: Path, patch: pytest.MonkeyPatch) -> Worlds:
         """The whole platform stands in two of them; one of those holds data."""
-        cloud = InProcessCloud(folder / "local")
+        cloud = InProcessCloud(folder / "local", patch)
         of = {}
         for phase, region in zip(PHASES, ("us-east-1", "us-west-2", "eu-west-1"), strict=True):
             (folder / phase.name).mkdir()
