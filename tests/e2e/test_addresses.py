@@ -35,7 +35,10 @@ def test_production_stands_up_wherever_aws_is(project: Project) -> None:
         each for each in ec2.describe_vpc_endpoints()["VpcEndpoints"] if each["VpcEndpointType"] == "Interface"
     ]
     assert len(interfaces) == 11
-    project.run("destroy", "--reverse", "--namespace", "production", "--auto-approve", "--delete-data", "ml_*", **there)
+    everything = ("destroy", "--reverse", "--namespace", "production", "--auto-approve", "--delete-data", "ml_*")
+    protected = project.run(*everything, code=1, **there).stderr
+    assert "ml_data_infrastructure.kms_key.platform would be destroyed" in protected
+    project.run(*everything, MLPLAT_LIFECYCLE__PROTECT="[]", **there)
     assert project.client("s3").list_buckets()["Buckets"] == []
 
 

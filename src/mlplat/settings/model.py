@@ -44,6 +44,10 @@ _SERVICE = "an AWS service as its endpoint is named: sagemaker.api, logs, ecr.dk
 EndpointService = Annotated[str, matching(r"[a-z0-9]+([.-][a-z0-9]+)*", _SERVICE)]
 
 
+_PATTERN = "an address, in which * matches many: ml_data_infrastructure.bucket.*"
+AddressPattern = Annotated[str, matching(r"[a-z0-9_*?-]+(\.[a-zA-Z0-9_*?-]+){0,2}", _PATTERN)]
+
+
 class Approval(Section):
     """Whether a person is asked before something changes."""
 
@@ -55,6 +59,13 @@ class Apply(Section):
 
     parallelism: Annotated[int, Field(ge=1, le=256)] = 16
     timeout_minutes: Count = 120
+
+
+class Lifecycle(Section):
+    """What must not end by the way."""
+
+    protect: list[AddressPattern] = []
+    """Addresses that no plan may delete or replace."""
 
 
 class Encryption(Section):
@@ -170,6 +181,7 @@ class Settings(BaseSettings):
     profile: Annotated[str, StringConstraints(min_length=1)] | None = None
     approval: Approval = Approval()
     apply: Apply = Apply()
+    lifecycle: Lifecycle = Lifecycle()
     encryption: Encryption = Encryption()
     storage: Storage = Storage()
     network: Network = Network()

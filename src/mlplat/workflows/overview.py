@@ -31,7 +31,7 @@ def describe(platform: Platform, address: str) -> dict[str, Any]:
 
 def status(platform: Platform) -> dict[str, Any]:
     """Templates with how much of each is in place, and endpoints with what they serve. Reads only."""
-    made = platform.plan()
+    made = platform.plan(protected=False)
     endpoints = {
         entry.id: address.rsplit(".", 1)[1]
         for address, entry in platform.state().entries.items()

@@ -12,6 +12,7 @@ from typing import Any
 from mlplat import templates
 from mlplat.aws import Session
 from mlplat.errors import UsageError
+from mlplat.reconciler import protection
 from mlplat.reconciler.apply import Outcome, Watch, apply
 from mlplat.reconciler.drift import Finding, drift
 from mlplat.reconciler.plan import Plan, plan, plan_destroy
@@ -84,12 +85,16 @@ class Platform:
         adopt: Collection[str] = (),
         releases: Mapping[str, Release] | None = None,
         selection: Selection = EVERYTHING,
+        protected: bool = True,
     ) -> Plan:
-        """What apply would do for the templates in `scope` (all of them when empty), or a selection. Reads only."""
+        """What apply would do for the templates in `scope` (all of them when empty), or a selection. Reads only.
+
+        Raises MlplatError when it would end what the settings protect, unless it is only to be looked at.
+        """
         check_templates(scope)
         declared = self.declared(releases)
         wanted = {*scope, *(templates.needed_by(declared, scope) if with_dependencies else ())}
-        return plan(
+        made = plan(
             self.session,
             self.store.load(),
             declared,
@@ -98,6 +103,7 @@ class Platform:
             selection=selection,
             parallelism=self.parallelism,
         )
+        return self._allowed(made) if protected else made
 
     def plan_destroy(
         self,
@@ -111,7 +117,7 @@ class Platform:
         check_templates(scope)
         if not self.store.load().entries:
             self._refuse_forgotten()
-        return plan_destroy(
+        made = plan_destroy(
             self.session,
             self.store.load(),
             scope=scope or None,
@@ -121,6 +127,12 @@ class Platform:
             declared=self._holders() if delete_data else (),
             parallelism=self.parallelism,
         )
+        return self._allowed(made)
+
+    def _allowed(self, made: Plan) -> Plan:
+        origin = self.settings.origin(("lifecycle", "protect"))
+        protection.check(made, self.settings.lifecycle.protect, str(origin))
+        return made
 
     def drift(self, scope: Collection[str] = ()) -> list[Finding]:
         """What was changed by hand since it was applied, in the templates of `scope` (all when empty). Reads only."""
@@ -138,7 +150,7 @@ class Platform:
 
     def _refuse_forgotten(self) -> None:
         """Destroying nothing while something is there would look like success. Raises UsageError."""
-        there = [step.address for step in self.plan().steps if step.seen is not None]
+        there = [step.address for step in self.plan(protected=False).steps if step.seen is not None]
         if there:
             raise UsageError(
                 f"destroying {self.settings.namespace}: the state knows nothing, but {len(there)} of its objects exist "
