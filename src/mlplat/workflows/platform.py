@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
@@ -33,10 +33,11 @@ class Platform:
     settings: Settings
     session: Session
     store: Store
-    parallelism: int = field(default=0)
 
-    def __post_init__(self) -> None:
-        self.parallelism = self.parallelism or self.settings.apply.parallelism
+    @property
+    def parallelism(self) -> int:
+        """Calls in flight at once."""
+        return self.settings.apply.parallelism
 
     @cached_property
     def place(self) -> templates.Place:
