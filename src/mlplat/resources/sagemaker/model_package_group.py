@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mlplat.aws import Quirk, Session, tag_list
-from mlplat.errors import NotSettled
+from mlplat.errors import ApiError, NotSettled
 from mlplat.resources.base import Observed, Resource
 from mlplat.resources.sagemaker import Description, claim, settled, tags_of
 
@@ -15,7 +15,7 @@ SETTLES_WITHIN = 600.0
 """Groups are made and deleted in the background, in seconds as a rule."""
 
 EMPTYING = (Quirk("ConflictException", ""),)
-"""Versions that were deleted a moment ago still count. Others that came since are told of after a minute."""
+"""Versions that were deleted a moment ago still count, though they are listed no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +67,7 @@ class ModelPackageGroup(Resource):
     def delete(self, aws: Session, id: str) -> None:
         """Delete the group and wait until its name is free."""
         with aws.gone_is_fine():
-            call = aws.client("sagemaker").delete_model_package_group
-            aws.patiently(lambda: call(ModelPackageGroupName=id), EMPTYING, within=60.0)
+            self._delete(aws, id)
         answer = self._settled(aws, id)
         if answer is not None:
             raise NotSettled(f"deleting model_package_group {id}: it is {answer['ModelPackageGroupStatus']}")
@@ -84,6 +83,15 @@ class ModelPackageGroup(Resource):
             with aws.gone_is_fine():
                 aws.client("sagemaker").delete_model_package(ModelPackageName=arn)
         aws.wait(f"the versions of {id} to go", lambda: self._versions(aws, id), lambda left: not left, within=120.0)
+
+    def _delete(self, aws: Session, id: str) -> None:
+        call = aws.client("sagemaker").delete_model_package_group
+        try:
+            call(ModelPackageGroupName=id)
+        except ApiError as error:
+            if error.code != "ConflictException" or self._versions(aws, id):
+                raise
+            aws.patiently(lambda: call(ModelPackageGroupName=id), EMPTYING, within=60.0)
 
     def _versions(self, aws: Session, id: str) -> list[str]:
         packages = aws.client("sagemaker").pages(
