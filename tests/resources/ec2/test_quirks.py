@@ -8,7 +8,7 @@ from tests.resources.contract import World
 from tests.resources.ec2.faults import Faults
 
 from mlplat.aws import Session
-from mlplat.errors import ApiError, MlplatError, NotSettled, OutcomeUnknown, UsageError
+from mlplat.errors import ApiError, CredentialsError, MlplatError, NotSettled, OutcomeUnknown, UsageError
 from mlplat.resources import (
     ElasticIp,
     FlowLog,
@@ -132,8 +132,9 @@ def test_an_auth_failure_about_credentials_is_final(world: World, faults: Faults
     address = ElasticIp(name="refused")
     id = address.create(world.aws)
     faults.refuse("ReleaseAddress", "AuthFailure", "AWS was not able to validate the provided access credentials")
-    with pytest.raises(ApiError, match="not able to validate"):
+    with pytest.raises(CredentialsError, match="not able to validate"):
         address.delete(world.aws, id)
+    assert len(faults.made("ReleaseAddress")) == 1
 
 
 def test_a_gateway_is_detached_once_no_address_is_mapped(world: World, faults: Faults) -> None:
