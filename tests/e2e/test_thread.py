@@ -130,15 +130,16 @@ def test_two_models_side_by_side(project: Project) -> None:
     found = asked(project)
     assert found["primary"]["requests"] + found["challenger"]["requests"] == 500
     assert 0.72 < found["primary"]["share"] < 0.88
-    assert found["challenger"]["auc"] > found["primary"]["auc"] > 0.6
+    alone = {name: asked(project, "--target-variant", name)[name]["auc"] for name in found}
+    assert alone["challenger"] > alone["primary"] > 0.75  # on the same 500; a fifth of them is too few to compare by
     weights_only(project)
     the_state_is_lost(project)
     bad_requests(project)
 
 
-def asked(project: Project) -> dict[str, dict[str, Any]]:
+def asked(project: Project, *words: str) -> dict[str, dict[str, Any]]:
     rows = str(EXAMPLE / "data" / "holdout.csv")
-    told = project.json("invoke", "churn", "--file", rows, "--by-row", "--label", "churn", "--limit", "500")
+    told = project.json("invoke", "churn", "--file", rows, "--by-row", "--label", "churn", "--limit", "500", *words)
     assert told["failed"] == []
     return {each["variant"]: each for each in told["variants"]}
 
