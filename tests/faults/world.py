@@ -92,7 +92,7 @@ class World:
     def platform(self, *, edited: bool = False) -> Platform:
         """As the commands have it."""
         store = Store(self.wire.folder, self.namespace)
-        return Platform(settings(self.namespace, self.region, edited=edited), self.session, store, PARALLELISM)
+        return Platform(settings(self.namespace, self.region, edited=edited), self.session, store)
 
     def deploy(self, number: int) -> None:
         """What the state says each endpoint serves."""
