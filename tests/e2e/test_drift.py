@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from project import Project
+from tests.e2e.project import Project
 
 pytestmark = pytest.mark.e2e
 

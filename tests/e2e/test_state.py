@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from project import Project
+from tests.e2e.project import Project
 
 from mlplat.localcloud import daemon
 

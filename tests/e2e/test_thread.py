@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
-from project import EXAMPLE, Project
+from tests.e2e.project import EXAMPLE, Project
 
 pytestmark = pytest.mark.e2e
 

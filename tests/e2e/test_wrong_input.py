@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from project import EXAMPLE, Project
+from tests.e2e.project import EXAMPLE, Project
 
 pytestmark = pytest.mark.e2e
 

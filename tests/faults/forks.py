@@ -10,7 +10,8 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-C, R = TypeVar("C"), TypeVar("R")
+C = TypeVar("C")
+R = TypeVar("R")
 
 PATIENCE = 120
 """Seconds after which a copy is ended by the kernel."""

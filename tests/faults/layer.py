@@ -153,8 +153,8 @@ class FaultySession(Session):
         """A client that tells the wire for which address it calls."""
         return _Addressed(self, service, super().client(service).boto)
 
-    def _boto_client(self, service: str) -> Any:
-        made = super()._boto_client(service)
+    def _boto_client(self, service: str, attempts: int = 1) -> Any:
+        made = super()._boto_client(service, attempts)
         assert self.wire is not None
         self.wire.attach(made)
         return made

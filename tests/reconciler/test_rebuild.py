@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from tests.fakes import FakeModel, FakeTopic
+from tests.fakes import FakeModel, FakeTopic, FakeVault
 from tests.reconciler.conftest import World, actions, platform
 
 from mlplat.errors import ApiError, MlplatError
@@ -61,9 +61,7 @@ def test_tags_alone_are_enough_to_take_it_all_down_in_order(world: World) -> Non
 
 def test_data_keeps_what_it_needs_when_only_tags_are_left(world: World) -> None:
     declared = [*platform(), Declared("a.fake_topic.key", FakeTopic(name="key"))]
-    declared[2] = Declared(
-        "a.fake_vault.raw", declared[2].resource.__class__(name="raw", links=["key"]), ["a.fake_topic.key"]
-    )
+    declared[2] = Declared("a.fake_vault.raw", FakeVault(name="raw", links=["key"]), ["a.fake_topic.key"])
     world.apply(declared)
     world.cloud.named("raw").data = 7
     world.store.path.unlink()

@@ -12,7 +12,7 @@ from mlplat.aws import Session
 from mlplat.errors import ApiError, UsageError
 from mlplat.reconciler.state import Store
 from mlplat.settings import Settings
-from mlplat.workflows import train
+from mlplat.workflows import registry, train
 from mlplat.workflows.platform import Platform
 from mlplat.workflows.train import workload_of
 
@@ -115,6 +115,6 @@ def test_the_image_of_a_version_suits_what_it_will_be_served_on(
     settings = Settings(workloads={"net": spec}, endpoints={"net": {"workload": "net", "instance_type": served_on}})
     platform = SimpleNamespace(settings=settings, session=Session("d", "us-east-1"), output=lambda *_: "group")
     registered = list[Any]()
-    monkeypatch.setattr(train.registry, "register", lambda *args: registered.append(args))
+    monkeypatch.setattr(registry, "register", lambda *args: registered.append(args))
     train.register(platform, "net", settings.workloads["net"], {"model": "m", "job": "j", "metrics": {}})  # type: ignore[arg-type]
     assert image in registered[0][2]["Image"]
