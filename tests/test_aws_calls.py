@@ -25,7 +25,7 @@ SOURCE = Path(mlplat.resources.__file__).parents[1]
 FILES = sorted(
     path
     for path in SOURCE.rglob("*.py")
-    if path.relative_to(SOURCE).parts[0] in ("aws.py", "resources", "templates", "workflows", "reconciler", "commands")
+    if path.relative_to(SOURCE).parts[0] in ("aws", "resources", "templates", "workflows", "reconciler", "commands")
 )
 OURS = frozenset({"pages", "boto"})
 """What a Client has besides boto3's operations."""

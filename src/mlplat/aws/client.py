@@ -1,0 +1,49 @@
+"""A boto3 client whose calls are repeated only where that can do no harm, and whose errors are ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from mlplat.aws.throttling import is_throttled
+from mlplat.aws.translation import is_unsent, translated
+
+if TYPE_CHECKING:
+    from mlplat.aws.session import Session
+
+READS = re.compile(r"(describe|get|list|head|batch_get|search|simulate|lookup)_|head_|search$")
+"""Operations that change nothing, by boto3's method name."""
+
+
+class Client:
+    """A boto3 client whose calls retry safely and raise our errors. Methods are boto3's, keywords only."""
+
+    def __init__(self, session: Session, service: str, boto: Any) -> None:
+        self._session, self._service, self.boto = session, service, boto
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        method = getattr(self.boto, operation)
+        repeatable = bool(READS.match(operation))
+
+        def call(**params: Any) -> Any:
+            return self._call(operation, repeatable, lambda: method(**params))
+
+        return call
+
+    def pages(self, operation: str, key: str, **params: Any) -> Iterator[Any]:
+        """Every item under `key` of a paginated read."""
+        paginator = self.boto.get_paginator(operation)
+        send = paginator._method  # each page retried by itself: a generator that raised would end the list early
+        paginator._method = lambda **page: self._call(operation, True, lambda: send(**page))
+        for page in paginator.paginate(**params):
+            yield from page.get(key) or ()
+
+    def _call(self, operation: str, repeatable: bool, send: Callable[[], Any]) -> Any:
+        def attempt() -> Any:
+            with translated(self._service, operation, repeatable=repeatable):
+                return send()
+
+        patient = self._session.retrying(is_throttled, within=120.0, first=0.2, most=8.0)
+        brisk = self._session.retrying(is_unsent, within=10.0, first=0.1, most=3.0)
+        return patient(brisk, attempt)

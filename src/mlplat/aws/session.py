@@ -1,0 +1,181 @@
+"""A session: one account and region, its lazy clients, and patience with what passes by itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import tenacity
+
+from mlplat.aws.client import Client
+from mlplat.aws.retryable import Quirk, matches
+from mlplat.aws.translation import is_absent, translate_local
+from mlplat.errors import ApiError, Interrupted, WaitTimeout
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One account and region as mlplat sees it. `at(address)` gives the view that a resource kind works with."""
+
+    namespace: str
+    region: str
+    endpoint_url: str | None = None
+    profile: str | None = None
+    credentials: tuple[str, str] | None = None
+    """Access key id and secret, only for the local cloud; otherwise boto3 finds them as every AWS tool does."""
+    max_connections: int = 32
+    address: str = ""
+    report: Callable[[str], None] = lambda _status: None
+    """Tells the live view what the resource is waiting for."""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    """Set when waits are to be given up (second Ctrl-C, `--timeout`)."""
+    _shared: _Shared = field(default_factory=lambda: _Shared())
+
+    def at(self, address: str, report: Callable[[str], None] | None = None) -> Session:
+        """The same session for one address: its tags, its progress."""
+        return replace(self, address=address, report=report or self.report)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The ownership tags of the address, to be set in the create call itself."""
+        return {
+            "ManagedBy": "mlplat",
+            "mlplat:namespace": self.namespace,
+            "mlplat:template": self.address.split(".", 1)[0],
+            "mlplat:address": self.address,
+        }
+
+    @property
+    def account(self) -> str:
+        """The account id, from STS, asked once."""
+        return str(self._shared.once("account", lambda: self.client("sts").get_caller_identity()["Account"]))
+
+    @property
+    def partition(self) -> str:
+        """`aws`, `aws-cn`, `aws-us-gov`, `aws-eusc`, ...: what ARNs of the region begin with."""
+        boto = self._shared.once("boto", self._boto_session)
+        return str(self._shared.once("partition", lambda: boto.get_partition_for_region(self.region)))
+
+    def client(self, service: str) -> Client:
+        """The client of a service, made when first asked for and shared by all threads."""
+        return Client(self, service, self._shared.once(f"client:{service}", lambda: self._boto_client(service)))
+
+    @property
+    def uploads(self) -> Any:
+        """A plain boto3 client of S3 for `upload_file`, with boto3's retries: a part sent twice is the same part."""
+        return self._shared.once("uploads", lambda: self._boto_client("s3", attempts=6))
+
+    def _boto_client(self, service: str, attempts: int = 1) -> Any:
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+
+        config = Config(
+            retries={"total_max_attempts": attempts, "mode": "standard"},
+            max_pool_connections=self.max_connections,
+            connect_timeout=5,
+            read_timeout=70,
+            user_agent_extra="mlplat",
+        )
+        try:
+            boto = self._shared.once("boto", self._boto_session)
+            return boto.client(service, region_name=self.region, endpoint_url=self.endpoint_url, config=config)
+        except BotoCoreError as error:
+            raise translate_local(error, service, "client") from error
+
+    def _boto_session(self) -> Any:
+        import boto3
+        import botocore.session
+
+        if self.credentials is None:
+            return boto3.Session(profile_name=self.profile, region_name=self.region)
+        # a stray AWS_PROFILE has no say in the local cloud, and no configuration file need exist
+        core = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+        key, secret = self.credentials
+        return boto3.Session(
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            region_name=self.region,
+            botocore_session=core,
+        )
+
+    def find(self, read: Callable[[], T]) -> T | None:
+        """What `read` answers, or None when AWS says in any of its ways that the object isn't there."""
+        try:
+            return read()
+        except ApiError as error:
+            if is_absent(error):
+                return None
+            raise
+
+    @contextmanager
+    def gone_is_fine(self) -> Iterator[None]:
+        """Around a delete: already gone is success."""
+        try:
+            yield
+        except ApiError as error:
+            if not is_absent(error):
+                raise
+
+    def patiently(self, call: Callable[[], T], quirks: Sequence[Quirk], *, within: float = 120.0) -> T:
+        """Repeat `call` while it fails with one of `quirks`, for at most `within` seconds."""
+        return self.retrying(lambda error: matches(error, quirks), within=within, first=0.25, most=10.0)(call)
+
+    def wait(
+        self,
+        what: str,
+        read: Callable[[], T],
+        ready: Callable[[T], bool],
+        *,
+        within: float = 3600.0,
+        every: float = 5.0,
+    ) -> T:
+        """Poll `read` until `ready`, faster at first and every `every` seconds later.
+
+        Raises WaitTimeout after `within` seconds and Interrupted when the session is cancelled; both lose nothing.
+        """
+        deadline, pause = time.monotonic() + within, min(0.05, every)
+        while True:
+            value = read()
+            if ready(value):
+                return value
+            if time.monotonic() + pause > deadline:
+                raise WaitTimeout(f"waiting for {what}: not done after {within:.0f} s; nothing is lost, run it again")
+            self.pause(pause)
+            pause = min(pause * 1.6, every)
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but wake at once and stop when the session is cancelled."""
+        if self.cancelled.wait(seconds):
+            raise Interrupted(f"stopped while waiting for {self.address or 'AWS'}; run the same command again to go on")
+
+    def retrying(
+        self, wanted: Callable[[BaseException], bool], *, within: float, first: float, most: float
+    ) -> tenacity.Retrying:
+        """Repeat while `wanted` says so of the error: pauses from `first` to `most` seconds, with jitter."""
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(wanted),
+            stop=tenacity.stop_after_delay(within),
+            wait=tenacity.wait_exponential_jitter(multiplier=first, max=most, jitter=first),
+            sleep=self.pause,
+            reraise=True,
+        )
+
+
+class _Shared:
+    """What every view of a session shares: things made once, whichever thread asks first."""
+
+    def __init__(self) -> None:
+        self._lock, self._made = threading.RLock(), dict[str, Any]()
+
+    def once(self, key: str, make: Callable[[], T]) -> T:
+        if key not in self._made:
+            with self._lock:
+                if key not in self._made:
+                    self._made[key] = make()
+        return self._made[key]  # type: ignore[no-any-return]
