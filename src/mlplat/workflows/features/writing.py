@@ -53,9 +53,8 @@ class Writer:
 
     def __init__(self, platform: Platform, schema: Schema) -> None:
         self._session, self._schema = platform.session, schema
-        self._client = platform.session.client(RUNTIME)
         self._body = threading.local()
-        events = self._client.boto.meta.events
+        events = platform.session.client(RUNTIME).boto.meta.events
         events.register(f"before-call.{RUNTIME}.BatchWriteRecord", self._put_body, unique_id=f"records-{id(self)}")
 
     def write(self, items: Sequence[Item]) -> list[Refused]:
@@ -86,7 +85,7 @@ class Writer:
         entries = [{"FeatureGroupName": self._schema.name, "Record": item.record} for item in items]
         self._body.bytes = json.dumps({"Entries": entries}).encode()
         try:
-            answer: dict[str, Any] = self._client.batch_write_record(Entries=entries[:1])
+            answer: dict[str, Any] = self._session.client(RUNTIME).batch_write_record(Entries=entries[:1])
         finally:
             self._body.bytes = None
         return answer
