@@ -57,6 +57,16 @@ def test_env_starts_it_and_a_shell_understands_it(here: Path) -> None:
     assert variables["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
 
 
+def test_interrupt_says_what_it_can_not_interrupt(here: Path) -> None:
+    with pytest.raises(LocalCloudError, match="interrupting training job nobody: no local cloud runs here"):
+        run("interrupt", "nobody")
+    run("start")
+    with pytest.raises(LocalCloudError, match="interrupting training job nobody: there is no such job in us-east-1"):
+        run("interrupt", "nobody")
+    with pytest.raises(LocalCloudError, match="there is no such job in eu-west-1"):
+        run("interrupt", "nobody", "--region", "eu-west-1")
+
+
 def test_a_proxy_is_not_asked_for_this_machine(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "NO_PROXY" not in json.loads(run("env", "--json"))
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")

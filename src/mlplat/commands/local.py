@@ -99,6 +99,31 @@ def logs(
 
 
 @app.command()
+def interrupt(
+    job: Annotated[str, typer.Argument(help="A training job with EnableManagedSpotTraining.")],
+    seconds: Annotated[
+        float, typer.Option("--for", min=0.0, help="Seconds for which there are no other spot instances.")
+    ] = 5.0,
+    region: Annotated[str, typer.Option("--region", help="The job's region; the local cloud's own by default.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Take a job's spot instances away, as EC2 does, to see whether it goes on from its checkpoints.
+
+    The job gets SIGTERM, and SIGKILL after two minutes. Its checkpoints are saved, and it starts again.
+    """
+    from mlplat.localcloud import daemon
+
+    address = daemon.status(FOLDER)
+    if address is None:
+        raise LocalCloudError(f"interrupting training job {job}: no local cloud runs here", hint="mlplat local start")
+    daemon.interrupt(address, job, region=region or address.region, seconds=seconds)
+    if output.mode.json:
+        output.data({"interrupted": job})
+    else:
+        output.success(f"the spot instances of {job} are taken away")
+
+
+@app.command()
 def reset(json: JsonOption = False) -> None:
     """Forget every object, bucket and log; a local cloud that was running starts again, empty."""
     from mlplat.localcloud import daemon

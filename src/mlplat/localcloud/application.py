@@ -20,6 +20,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from mlplat.localcloud import extensions, routing, rules, wire
 from mlplat.localcloud.cloud import AGENT, Host
+from mlplat.localcloud.control import Control
 from mlplat.localcloud.errors import AwsError, NotMine
 from mlplat.localcloud.families import Clouds
 from mlplat.localcloud.request_log import RequestLog
@@ -27,9 +28,6 @@ from mlplat.localcloud.routing import Route
 from mlplat.localcloud.wire import Reply
 
 log = logging.getLogger(__name__)
-
-PING = "/_localcloud/ping"
-"""Answers the instance's id to anybody: that is how `daemon` knows that it talks to the right process."""
 
 Lock = AbstractContextManager[Any]
 
@@ -42,15 +40,16 @@ class Application(DomainDispatcherApplication):
 
     def __init__(self, host: Host, instance: str, requests: RequestLog, clouds: Clouds, ready: threading.Event) -> None:
         super().__init__(create_backend_app)
-        self._host, self._instance, self._requests, self._clouds, self._ready = host, instance, requests, clouds, ready
+        self._host, self._requests, self._clouds, self._ready = host, requests, clouds, ready
+        self._control = Control(host, instance, clouds)
         self._hosts: dict[str, str | None] = {}
         self._services: dict[str, Lock] = {}
         self._keys = [threading.RLock() for _ in range(STRIPES)]
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """The WSGI entry."""
-        if environ.get("PATH_INFO") == PING:
-            return _send(self._pong(environ), environ, start_response)
+        if (told := self._control.answer(environ)) is not None:
+            return _send(told, environ, start_response)
         self._ready.wait()
         begun = time.perf_counter()
         route = routing.route(environ)
@@ -59,14 +58,6 @@ class Application(DomainDispatcherApplication):
         reply = Reply(reply.status, _with_request_id(reply, request_id), reply.body)
         self._record(route, reply, request_id, begun)
         return _send(reply, environ, start_response)
-
-    def _pong(self, environ: dict[str, Any]) -> Reply:
-        told: dict[str, Any] = {"instance": self._instance}
-        if hmac.compare_digest(environ.get("HTTP_X_ACCESS_KEY", ""), self._host.access_key):
-            supervisor = self._host.supervisor
-            told["sandbox"] = supervisor.sandbox
-            told["children"] = sorted(child.label for child in supervisor.children)
-        return Reply(200, {"Content-Type": "application/json"}, json.dumps(told).encode())
 
     def _reply(self, route: Route, environ: dict[str, Any]) -> Reply:
         try:

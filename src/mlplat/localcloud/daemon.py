@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -141,6 +142,13 @@ def about(address: Address) -> dict[str, Any]:
     return _ask(address, 10.0)
 
 
+def interrupt(address: Address, job: str, *, region: str, seconds: float) -> None:
+    """Take the spot instances of a training job away. Raises LocalCloudError when it has none now."""
+    query = urllib.parse.urlencode({"job": job, "region": region, "seconds": seconds})
+    if problem := _ask(address, 10.0, f"/_localcloud/interrupt?{query}").get("error"):
+        raise LocalCloudError(f"interrupting training job {job}: {problem}", hint="mlplat local status")
+
+
 def stop(folder: Path, *, grace: float = 15.0) -> bool:
     """End the folder's local cloud and all its children; False when none was running."""
     folder = folder.absolute()
@@ -226,11 +234,11 @@ def _ping(address: Address, patience: float) -> str:
     return str(_ask(address, patience)["instance"])
 
 
-def _ask(address: Address, patience: float) -> dict[str, Any]:
+def _ask(address: Address, patience: float, path: str = "/_localcloud/ping") -> dict[str, Any]:
     """The id goes to anybody who asks; the rest only to who knows the access key."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     question = urllib.request.Request(  # noqa: S310 (the URL is ours)
-        f"{address.url}/_localcloud/ping", headers={"X-Access-Key": address.access_key}
+        f"{address.url}{path}", headers={"X-Access-Key": address.access_key}
     )
     with opener.open(question, timeout=patience) as answer:
         told: dict[str, Any] = json.loads(answer.read())

@@ -42,6 +42,23 @@ def running(cloud: Cloud) -> dict[str, TrainingRun]:
         return _RUNNING.setdefault(cloud, {})
 
 
+class NotInterruptible(Exception):
+    """The job has no spot instances that could be taken away now; the message says why."""
+
+
+def interrupt(cloud: Cloud, name: str, seconds: float) -> None:
+    """Take a job's spot instances away; there are others after so many seconds. Raises NotInterruptible."""
+    with cloud.lock:
+        job, run = cloud.store("training_jobs").get(name), running(cloud).get(name)
+        if job is None:
+            raise NotInterruptible(f"there is no such job in {cloud.region}")
+        if not job["EnableManagedSpotTraining"]:
+            raise NotInterruptible("it has no spot instances (EnableManagedSpotTraining is false)")
+        if run is None or job["SecondaryStatus"] not in ("Downloading", "Training"):
+            raise NotInterruptible(f"it is {job['SecondaryStatus']}")
+        run.interrupt(seconds)
+
+
 class TrainingRun:
     """The execution of one job; `finished` is called once its record has come to its end."""
 
