@@ -26,6 +26,7 @@ from mlplat.localcloud.families import Clouds
 from mlplat.localcloud.request_log import RequestLog
 from mlplat.localcloud.routing import Route
 from mlplat.localcloud.wire import Reply
+from mlplat.localcloud.wsgi import BadRequest
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,8 @@ class Application(DomainDispatcherApplication):
                 return self._from_moto(route, environ)
         except AwsError as error:
             return wire.refuse(route, error)
+        except BadRequest:
+            raise
         except Exception:
             log.exception("%s %s failed", route.service, route.operation_name)
             text = "We encountered an internal error. `mlplat local logs` of the local cloud tells more."

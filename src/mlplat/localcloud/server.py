@@ -130,21 +130,11 @@ class Server:
 
 
 def _make_server(application: Any, owner: Server) -> Any:
-    from moto.moto_server.werkzeug_app import MotoRequestHandler
-    from werkzeug.serving import ThreadedWSGIServer
+    from mlplat.localcloud import wsgi
 
-    class Handler(MotoRequestHandler):
-        """moto's handler (the one that gets S3's keys and metadata right), without a line for each request."""
+    class Wanted(wsgi.Server):
+        """Looks now and then whether it is still wanted."""
 
-        disable_nagle_algorithm = True
-
-        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-            pass
-
-    class Threads(ThreadedWSGIServer):
-        """A thread per request; looks now and then whether it is still wanted."""
-
-        daemon_threads = True
         _looked = time.monotonic()
 
         def service_actions(self) -> None:
@@ -154,7 +144,7 @@ def _make_server(application: Any, owner: Server) -> Any:
                     log.warning("the folder is no longer ours: stopping")
                     threading.Thread(target=self.shutdown).start()
 
-    return Threads("127.0.0.1", 0, application, Handler, fd=owner._sock.fileno())
+    return Wanted(owner._sock, application)
 
 
 def _forget_the_parent() -> None:
