@@ -11,7 +11,8 @@ MlplatError                       1  failed
 ├── NotSettled                    1  an object settled in a failed status, with AWS's reason
 ├── ForeignObject                 1  our name, but not our tags
 ├── StateError                    1  the state file can't be read or written
-│   └── DamagedState              1  it is not what was written; `mlplat state rebuild` makes it anew
+│   ├── DamagedState              1  it is not what was written; `mlplat state rebuild` makes it anew
+│   └── StateConflict             1  somebody else has written it since it was read
 ├── LockHeld                      5  another run works on this namespace
 ├── LocalCloudError               1  the local cloud can't start or answer
 ├── Several                       1  more than one thing is wrong (exit code: theirs, when they agree)
@@ -134,6 +135,10 @@ class StateError(MlplatError):
 
 class DamagedState(StateError):
     """The state file is there and is not what was written."""
+
+
+class StateConflict(StateError):
+    """Somebody else has written the state since it was read: what was to be written is out of date."""
 
 
 class LockHeld(MlplatError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from tests.fakes import (
 
 from mlplat.errors import MlplatError
 from mlplat.reconciler.apply import Outcome, apply
+from mlplat.reconciler.backend import Backend
+from mlplat.reconciler.files import Files
 from mlplat.reconciler.plan import Action, Plan, Step, plan, plan_destroy
 from mlplat.reconciler.state import State, Store
 from mlplat.resources.base import KINDS, Declared, Ref
@@ -67,6 +69,7 @@ class World:
     namespace: str = "test"
     parallelism: int = 4
     watch: Recorder = field(default_factory=Recorder)
+    backend: Callable[[], Backend] | None = None
 
     @property
     def session(self) -> FakeSession:
@@ -75,7 +78,12 @@ class World:
     @property
     def store(self) -> Store:
         """A new one each time, as each process has its own."""
-        return Store(self.folder, self.namespace)
+        return Store(self.folder, self.namespace, backend=self.backend() if self.backend else None)
+
+    @property
+    def files(self) -> Files:
+        """Where its files are."""
+        return files(self.store)
 
     @property
     def state(self) -> State:
@@ -120,6 +128,11 @@ class World:
             entry, (thing,) = entries[each.address], self.cloud.of(each.address)
             assert (entry.id, entry.intent, entry.deposed) == (thing.id, None, ())
             assert set(entry.needs) == each.needs()
+
+
+def files(store: Store) -> Files:
+    """Where the files of a store are that keeps them in its folder."""
+    return Files(store.folder, store.namespace)
 
 
 def actions(made: Plan) -> dict[str, Action]:

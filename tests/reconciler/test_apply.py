@@ -265,7 +265,7 @@ class TestState:
     def test_an_object_found_by_its_tags_is_remembered_though_its_update_fails(self, world: World) -> None:
         net = Declared("a.fake_network.n", FakeNetwork(name="n"))
         world.apply([net])
-        world.store.path.unlink()
+        world.files.path.unlink()
         world.cloud.always["update", "n"] = refused("update", "Busy", "later")
         with pytest.raises(ApiError):
             world.apply([replace(net, resource=FakeNetwork(name="n", color="blue"))])
@@ -274,7 +274,7 @@ class TestState:
 
     def test_what_is_to_be_replaced_is_remembered_as_it_is(self, world: World) -> None:
         world.apply([Declared("a.fake_topic.key", FakeTopic(name="key")), *topic()])
-        world.store.path.unlink()
+        world.files.path.unlink()
         world.cloud.always["create", "key2"] = refused("create", "Busy", "later")
         world.cloud.always["delete", "t"] = refused("delete", "Busy", "later")
         with pytest.raises(MlplatError):

@@ -115,7 +115,7 @@ def test_a_value_that_waits_for_another_object_follows_it(world: World) -> None:
 
 def test_without_a_memory_nobody_knows_the_cause(world: World) -> None:
     world.apply(topic())
-    world.store.path.unlink()
+    world.files.path.unlink()
     world.cloud.named("t").fields["color"] = "green"
     step = only(world, topic())
     assert (step.action, step.causes, step.drifted) == (Action.UPDATE, {}, False)

@@ -155,7 +155,7 @@ class TestOwnership:
 
     def test_ours_by_tags_though_the_state_is_lost(self, world: World) -> None:
         world.apply(platform())
-        world.store.path.unlink()
+        world.files.path.unlink()
         made = world.plan(platform())
         assert made.is_empty
         world.apply(platform())
@@ -269,7 +269,7 @@ class TestScope:
 
     def test_or_from_reality_when_the_state_is_lost(self, world: World) -> None:
         world.apply(platform(), scope=["a"])
-        world.store.path.unlink()
+        world.files.path.unlink()
         world.apply(platform(), scope=["b"])
         world.apply(platform())
         world.check(platform())

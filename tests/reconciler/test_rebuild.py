@@ -52,7 +52,7 @@ def test_tags_alone_are_enough_to_take_it_all_down_in_order(world: World) -> Non
         assert (entry.id, entry.outputs) == (before.entries[address].id, before.entries[address].outputs)
     assert made.state.entries["a.fake_network.part"].needs == ("a.fake_network.main",)
     assert "a.fake_vault.raw" in made.state.entries["b.fake_model.m"].needs
-    world.store.path.unlink()
+    world.files.path.unlink()
     write(world, made)
     world.destroy(reverse=True, delete_data=["*"])
     assert not world.cloud.things
@@ -64,7 +64,7 @@ def test_data_keeps_what_it_needs_when_only_tags_are_left(world: World) -> None:
     declared[2] = Declared("a.fake_vault.raw", FakeVault(name="raw", links=["key"]), ["a.fake_topic.key"])
     world.apply(declared)
     world.cloud.named("raw").data = 7
-    world.store.path.unlink()
+    world.files.path.unlink()
     write(world, rebuilt(world, []))
     made = world.plan_destroy(reverse=True)
     assert {a for a, action in actions(made).items() if action is Action.RETAIN} == {
@@ -81,7 +81,7 @@ def test_a_name_that_two_kinds_share_is_no_need(world: World) -> None:
 
 def test_what_left_the_configuration_is_found_and_then_deleted(world: World) -> None:
     world.apply(platform(more=[Declared("c.fake_topic.old", FakeTopic(name="old"))]))
-    world.store.path.unlink()
+    world.files.path.unlink()
     write(world, rebuilt(world, platform()))
     assert actions(world.plan(platform()))["c.fake_topic.old"] is Action.DELETE
     world.apply(platform())
@@ -94,7 +94,7 @@ def test_what_a_replace_left_behind_is_found_beside_its_successor(world: World) 
     with pytest.raises(MlplatError):
         world.apply(platform(model="m2"))
     world.cloud.always.clear()
-    world.store.path.unlink()
+    world.files.path.unlink()
     made = rebuilt(world, platform(model="m2"))
     assert made.state.entries["b.fake_model.m"].id == "m2"
     assert [old.id for old in made.state.entries["b.fake_model.m"].deposed] == ["m1"]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from tests.fakes import FakeTopic
-from tests.reconciler.conftest import World, platform
+from tests.reconciler.conftest import World, files, platform
 
 from mlplat.errors import MlplatError, StateError
 from mlplat.reconciler import formats, journal
@@ -294,19 +294,19 @@ class TestMigration:
         del body["sha256"]
         body = {**body, "format": 0, "objects": body.pop("entries")}
         text = json.dumps({**body, "sha256": formats.digest(body)}).encode()
-        store.path.write_bytes(text)
+        files(store).path.write_bytes(text)
         return store, text
 
     def test_an_older_file_is_read_and_kept_when_it_is_first_written(self, tmp_path: Path) -> None:
         store, text = self.old(tmp_path)
         assert store.load().entries["a"].id == "1"
-        assert store.path.read_bytes() == text, "reading writes nothing"
+        assert files(store).path.read_bytes() == text, "reading writes nothing"
         told: list[str] = []
         for _ in range(3):
             with Store(tmp_path, "test", told.append).edit():
                 pass
         assert (tmp_path / "test.state.json.format-0").read_bytes() == text
-        assert json.loads(store.path.read_bytes())["format"] == 1
+        assert json.loads(files(store).path.read_bytes())["format"] == 1
         assert len(told) == 1
         assert store.load().serial == 7
 
@@ -318,14 +318,14 @@ class TestMigration:
 
     def test_a_journal_of_the_older_format_is_folded_before(self, tmp_path: Path) -> None:
         store, _ = self.old(tmp_path)
-        lineage = json.loads(store.path.read_bytes())["lineage"]
+        lineage = json.loads(files(store).path.read_bytes())["lineage"]
         lines = [
             {"format": 0, "lineage": lineage, "serial": 4},
             {"part": "objects", "key": "b", "value": Entry("fake_topic", "2").to_json()},
         ]
-        store.journal.write_bytes(b"".join(journal._line(line) for line in lines))
+        files(store).journal.write_bytes(b"".join(journal.line_of(line) for line in lines))
         assert {a: entry.id for a, entry in store.load().entries.items()} == {"a": "1", "b": "2"}
         with store.lock("test"), store.open() as ledger:
             assert isinstance(ledger, Ledger)
         assert store.load().serial == 5
-        assert not store.journal.exists()
+        assert not files(store).journal.exists()

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fakes import FakeTopic
-from tests.reconciler.conftest import World, platform
+from tests.reconciler.conftest import World, files, platform
 
 from mlplat.errors import DamagedState, StateError
 from mlplat.reconciler import journal
@@ -93,8 +93,8 @@ def test_a_journal_cut_anywhere_gives_the_state_of_some_moment(
             pass
         assert there.load().entries == moments[-1]
         if made:
-            text = there.journal.read_bytes()
-            there.journal.write_bytes(text[: data.draw(st.integers(0, len(text)))])
+            text = files(there).journal.read_bytes()
+            files(there).journal.write_bytes(text[: data.draw(st.integers(0, len(text)))])
             assert there.load().entries in moments
 
 
@@ -107,8 +107,8 @@ def test_a_damaged_journal_is_refused_with_a_way_out(tmp_path: Path) -> None:
             raise KeyboardInterrupt
     except KeyboardInterrupt:
         pass
-    lines = there.journal.read_bytes().split(b"\n")
-    there.journal.write_bytes(b"\n".join([lines[0], lines[1][:-3] + b"xxx", *lines[2:]]))
+    lines = files(there).journal.read_bytes().split(b"\n")
+    files(there).journal.write_bytes(b"\n".join([lines[0], lines[1][:-3] + b"xxx", *lines[2:]]))
     with pytest.raises(DamagedState, match="line 2 is not what was written") as caught:
         there.load()
     assert caught.value.hint == REBUILD
@@ -123,18 +123,18 @@ def test_an_old_journal_is_not_folded_twice(tmp_path: Path) -> None:
             raise KeyboardInterrupt
     except KeyboardInterrupt:
         pass
-    old = there.journal.read_bytes()
+    old = files(there).journal.read_bytes()
     with there.edit() as state:
         state.entries["a"] = Entry("fake_topic", "2")
-    assert not there.journal.exists()
-    there.journal.write_bytes(old)  # as if the process had ended between the rename and the removal
+    assert not files(there).journal.exists()
+    files(there).journal.write_bytes(old)  # as if the process had ended between the rename and the removal
     assert there.load().entries["a"].id == "2"
 
 
 def test_the_file_is_private_and_readable_line_by_line(world: World) -> None:
     world.apply(platform())
-    assert stat.S_IMODE(world.store.path.stat().st_mode) == 0o600
-    text = world.store.path.read_text()
+    assert stat.S_IMODE(world.files.path.stat().st_mode) == 0o600
+    text = world.files.path.read_text()
     assert json.loads(text)["format"] == 1
     assert sum(line.startswith('  "') for line in text.splitlines()) == len(platform())
     assert sorted(path.name for path in world.folder.iterdir()) == ["test.state.json", "test.state.json.backup"]
@@ -166,27 +166,27 @@ class TestDamage:
         there = store(tmp_path)
         with there.edit():
             pass
-        there.backup.unlink(missing_ok=True)
-        there.path.write_bytes(damage)
-        with pytest.raises(DamagedState, match=re.escape(str(there.path))) as caught:
+        files(there).backup.unlink(missing_ok=True)
+        files(there).path.write_bytes(damage)
+        with pytest.raises(DamagedState, match=re.escape(str(files(there).path))) as caught:
             there.load()
         assert caught.value.hint == REBUILD
 
     def test_it_is_kept_when_another_takes_its_place(self, world: World) -> None:
         world.apply(platform())
-        text = world.store.path.read_bytes()
+        text = world.files.path.read_bytes()
         for number in (1, 2):
-            world.store.path.write_bytes(text[: len(text) // 2])
+            world.files.path.write_bytes(text[: len(text) // 2])
             (kept,) = world.store.replace(State("test"))
-            assert kept.name == f"test.state.json.damaged-{number}"
-            assert kept.read_bytes() == text[: len(text) // 2]
+            assert Path(kept).name == f"test.state.json.damaged-{number}"
+            assert Path(kept).read_bytes() == text[: len(text) // 2]
         assert world.state.entries == {}
 
     def test_one_that_says_it_is_newer_is_damaged_when_its_digest_is_wrong(self, tmp_path: Path) -> None:
         there = store(tmp_path)
         with there.edit():
             pass
-        there.path.write_bytes(there.path.read_bytes().replace(b'"format": 1', b'"format": 9'))
+        files(there).path.write_bytes(files(there).path.read_bytes().replace(b'"format": 1', b'"format": 9'))
         with pytest.raises(DamagedState):
             there.load()
 
@@ -215,15 +215,15 @@ class TestDamage:
         there = store(tmp_path)
         with there.edit():
             pass
-        there.path.rename(there.folder / "other.state.json")
+        files(there).path.rename(there.folder / "other.state.json")
         with pytest.raises(StateError, match="it belongs to namespace test"):
             Store(there.folder, "other").load()
 
     def test_one_serial_old_converges(self, world: World) -> None:
         world.apply(platform())
-        old = world.store.path.read_bytes()
+        old = world.files.path.read_bytes()
         world.apply(platform(model="m2", shape="square"))
-        world.store.path.write_bytes(old)
+        world.files.path.write_bytes(old)
         world.apply(platform(model="m2", shape="square"))
         world.check(platform(model="m2", shape="square"))
 
@@ -331,4 +331,4 @@ def test_a_step_costs_a_line_not_the_whole_state(world: World) -> None:
 
     with patch.object(journal, "_write_all", write), patch("os.fsync"):
         world.apply(declared)
-    assert written < 3 * len(world.store.path.read_bytes())
+    assert written < 3 * len(world.files.path.read_bytes())

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlplat import output
+from mlplat.errors import UsageError
 
 if TYPE_CHECKING:
     from mlplat.aws import Session
+    from mlplat.reconciler.backend import Backend
+    from mlplat.reconciler.state import Store
     from mlplat.settings import Settings
     from mlplat.workflows.platform import Platform
 
@@ -65,6 +68,27 @@ def session_of(settings: Settings) -> Session:
     return Session(settings.namespace, settings.region, profile=settings.profile, max_connections=connections)
 
 
+def store_of(settings: Settings, session: Session | None = None) -> Store:
+    """The state of the namespace where the settings say that it is."""
+    from mlplat.reconciler.state import Store
+
+    return Store(FOLDER, settings.namespace, output.warn, backend_of(settings, settings.state.backend, session))
+
+
+def backend_of(settings: Settings, kind: str, session: Session | None = None) -> Backend:
+    """What keeps the state: files here, or objects in the bucket of the settings."""
+    if kind == "local":
+        from mlplat.reconciler.files import Files
+
+        return Files(FOLDER, settings.namespace)
+    from mlplat.reconciler.objects import Objects
+
+    if settings.state.bucket is None:
+        raise UsageError("looking for the state in S3: state.bucket isn't set", hint="mlplat bootstrap")
+    key = settings.state.key or f"mlplat/{settings.namespace}/state.json"
+    return Objects(session or session_of(settings), settings.state.bucket, key, output.warn)
+
+
 def platform_of(
     namespace: str | None = None,
     config: Path | None = None,
@@ -72,8 +96,8 @@ def platform_of(
     parallelism: int | None = None,
 ) -> Platform:
     """The platform that a command works on."""
-    from mlplat.reconciler.state import Store
     from mlplat.workflows.platform import Platform
 
     settings = settings_of(namespace, config, {**(flags or {}), "apply.parallelism": parallelism})
-    return Platform(settings, session_of(settings), Store(FOLDER, settings.namespace, output.warn))
+    session = session_of(settings)
+    return Platform(settings, session, store_of(settings, session))

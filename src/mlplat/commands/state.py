@@ -8,13 +8,13 @@ import typer
 
 from mlplat import output
 from mlplat.commands.context import (
-    FOLDER,
     ApproveOption,
     ConfigOption,
     NamespaceOption,
     ParallelismOption,
     platform_of,
     settings_of,
+    store_of,
 )
 from mlplat.errors import UsageError
 from mlplat.output import JsonOption
@@ -118,24 +118,21 @@ def forget(
 
 @app.command()
 def unlock(
-    force: Annotated[
-        bool, typer.Option("--force", help="Also when the holder may be running: two runs at once lose changes.")
-    ] = False,
+    id: Annotated[
+        str | None, typer.Argument(help="The lock's id, as the refused run named it.", metavar="[ID]")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Whoever holds it: two runs at once lose changes.")] = False,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Remove a lock that its holder can't give back any more.
+    """Take away a lock that its holder can't give back any more.
 
-    A run that dies on this machine holds nothing: the kernel gives up its lock, and the next run takes over without
-    this command. Only the lock of a run on another machine (a shared folder) has to be removed by hand, with --force,
-    because nobody here can tell whether it still runs.
+    A run that dies on this machine holds nothing, and the next run takes over without this command. Nobody here can
+    tell whether a run on another machine still works: look there first, then name its lock by the id.
     """
-    from mlplat.reconciler import lock
-
     settings = settings_of(namespace, config)
-    store = _store(namespace, config)
-    holder = lock.unlock(store.lock_path, settings.namespace, force=force)
+    holder = store_of(settings).backend.unlock(id=id, force=force)
     told = f"{settings.namespace} is not locked" if holder is None else f"removed the lock of {holder.told}"
     if holder is not None and holder.is_alive:
         output.warn(f"{holder.told} still runs: end it, or two runs change the same platform")
@@ -143,9 +140,7 @@ def unlock(
 
 
 def _store(namespace: str | None, config: Path | None) -> Store:
-    from mlplat.reconciler.state import Store
-
-    return Store(FOLDER, settings_of(namespace, config).namespace, output.warn)
+    return store_of(settings_of(namespace, config))
 
 
 def _entry(state: State, address: str) -> dict[str, Any]:
@@ -161,13 +156,11 @@ def _entry(state: State, address: str) -> dict[str, Any]:
 
 
 def _summary(store: Store, state: State) -> dict[str, Any]:
-    from mlplat.reconciler import lock
-
-    holder = lock.holder(store.lock_path)
+    holder = store.backend.holder()
     return {
         "namespace": state.namespace,
-        "file": str(store.path),
-        "exists": store.path.exists(),
+        "file": store.backend.place,
+        "exists": store.is_there,
         "format": state.format,
         "lineage": state.lineage,
         "serial": state.serial,
@@ -192,7 +185,7 @@ def _sheet(found: dict[str, Any]) -> Any:
     return JSON(encoder.dumps(found, default=str), indent=2)
 
 
-def _approve_rebuild(platform: Platform, made: Rebuilt, damaged: list[Path], auto_approve: bool | None) -> None:
+def _approve_rebuild(platform: Platform, made: Rebuilt, damaged: list[str], auto_approve: bool | None) -> None:
     """Show what was found, and ask where approval is required. Raises UsageError without it."""
     if not output.mode.json:
         for path in damaged:
@@ -229,13 +222,13 @@ def _counts(made: Rebuilt) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items()) or "nothing is there"
 
 
-def _report(platform: Platform, made: Rebuilt, spared: list[Path], told: str) -> None:
+def _report(platform: Platform, made: Rebuilt, spared: list[str], told: str) -> None:
     value = {
         "namespace": platform.settings.namespace,
         "serial": made.state.serial,
         "found": [each.to_json() for each in made.findings],
         "releases": made.state.releases,
         "not_ours": list(made.others),
-        "damaged": [str(path) for path in spared],
+        "damaged": spared,
     }
     output.data(value, lambda: f"{told} ({_counts(made)})")

@@ -51,12 +51,9 @@ class Journal:
         return self.serial + len(self.records)
 
     @classmethod
-    def read(cls, path: Path) -> Journal | None:
-        """None when there is none, or when it ended before its first line was whole."""
-        try:
-            *lines, _cut = path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return None
+    def parse(cls, content: bytes) -> Journal | None:
+        """None when it ended before its first line was whole. Raises `Damaged`, and `NewerFormat` for a newer one."""
+        *lines, _cut = content.split(b"\n")
         values = [_parse(line) for line in lines]
         if values and values[-1] is None:
             values.pop()
@@ -83,7 +80,7 @@ class Writer:
 
     def write(self, value: Mapping[str, Any]) -> int:
         """Append a line; the answer is for `sync`. After the first OSError every further call raises it again."""
-        line = _line(value)
+        line = line_of(value)
         with self._writing:
             self._guarded(lambda: _write_all(self._handle, line))
             self._written += 1
@@ -96,6 +93,10 @@ class Writer:
                 upto = self._written
                 self._guarded(lambda: os.fsync(self._handle))
                 self._synced = upto
+
+    def settle(self, line: int) -> None:
+        """The same: a disk is fast."""
+        self.sync(line)
 
     def close(self) -> None:
         """Give the file back."""
@@ -117,7 +118,8 @@ def _write_all(handle: int, content: bytes) -> None:
         content = content[os.write(handle, content) :]
 
 
-def _line(value: Mapping[str, Any]) -> bytes:
+def line_of(value: Mapping[str, Any]) -> bytes:
+    """A line as it stands in a journal, with its checksum."""
     text = json.dumps(value, separators=(",", ":")).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 

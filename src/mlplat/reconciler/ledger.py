@@ -1,4 +1,4 @@
-"""The state while an apply runs: many threads change it, and each change is on disk before it is relied on."""
+"""The state while an apply runs: many threads change it, and no call is made before its intent is kept."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from mlplat.errors import StateError
+from mlplat.errors import MlplatError, StateConflict, StateError
+from mlplat.reconciler.backend import Appender
 from mlplat.reconciler.entries import Entry, State
-from mlplat.reconciler.journal import Record, Writer
+from mlplat.reconciler.journal import Record
 
 Change = Callable[[Entry | None], Entry | None]
 """What becomes of an entry; None: there is none."""
 
 
 class Ledger:
-    """The state while many threads change it: a change is on disk before the call returns.
+    """The state while many threads change it: an intent is in the journal before the call returns.
 
+    A result may come there a little later, but before any intent that is written after it: until then its own intent
+    stands there, and the next run would look and find what became of it.
     Raises StateError when it can't be written; nothing more may be started then.
     """
 
-    def __init__(self, state: State, begin: Callable[[], Writer]) -> None:
+    def __init__(self, state: State, begin: Callable[[], Appender]) -> None:
         self.state, self._begin, self._lock = state, begin, threading.Lock()
-        self._writer: Writer | None = None
+        self._writer: Appender | None = None
+        self._line = 0
         self.failed = False
         """Whether a change could not be written: `state` then knows more than the disk does."""
 
@@ -39,14 +43,23 @@ class Ledger:
             else:
                 self.state.entries[address] = entry
             line = self._write(Record("entries", address, entry.to_json() if entry else None))
-        self._sync(address, line)
+        self._sync(address, line, waits=entry is not None and bool(entry.intent or entry.deposed))
 
     def drop_release(self, endpoint: str) -> None:
         """Forget what an endpoint served."""
         with self._saving(endpoint), self._lock:
             self.state.releases.pop(endpoint, None)
             line = self._write(Record("releases", endpoint, None))
-        self._sync(endpoint, line)
+        self._sync(endpoint, line, waits=True)
+
+    def flush(self) -> bool:
+        """Whether the journal has every change, after a last try."""
+        try:
+            if self._writer is not None:
+                self._writer.sync(self._line)
+        except (OSError, MlplatError):
+            return False
+        return not self.failed
 
     def close(self) -> None:
         """Give the journal back."""
@@ -57,20 +70,25 @@ class Ledger:
         if self._writer is None:
             self._writer = self._begin()
         self.state.serial += 1
-        return self._writer.write(record.to_json())
+        self._line = self._writer.write(record.to_json())
+        return self._line
 
-    def _sync(self, key: str, line: int) -> None:
+    def _sync(self, key: str, line: int, *, waits: bool) -> None:
         """Outside the lock, so that many threads share one turn of the disk."""
         if self._writer is not None:
             with self._saving(key):
-                self._writer.sync(line)
+                (self._writer.sync if waits else self._writer.settle)(line)
 
     @contextmanager
     def _saving(self, key: str) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except StateConflict:
+            self.failed = True
+            raise
+        except (OSError, MlplatError) as error:
             self.failed = True
             raise StateError(
-                f"saving the state of {key}: {error}; nothing further is started", hint="df -h ."
+                f"saving the state of {key}: {error}; nothing further is started",
+                hint=error.hint if isinstance(error, MlplatError) else "df -h .",
             ) from error

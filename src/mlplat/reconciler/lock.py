@@ -11,7 +11,9 @@ import fcntl
 import getpass
 import json
 import os
+import secrets
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -33,20 +35,39 @@ class Holder:
     since: str
     started: str | None
     """When the process was started, in the kernel's ticks: tells a process from a later one of the same pid."""
+    id: str = ""
+    """Of this one holding of the lock."""
+    kernel: str = ""
+    """Which kernel, since it was started, and which of its process tables: where pids mean the same."""
 
     @classmethod
     def me(cls, command: str) -> Holder:
         """This process."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(os.getpid(), socket.gethostname(), _user(), command, now, started(os.getpid()))
+        pid = os.getpid()
+        return cls(pid, socket.gethostname(), _user(), command, now, started(pid), secrets.token_hex(8), kernel())
 
     @classmethod
     def read(cls, handle: int) -> Holder | None:
         """Who stands in the file; None when nobody readable does."""
+        return cls.loads(os.pread(handle, 65536, 0))
+
+    @classmethod
+    def loads(cls, text: bytes) -> Holder | None:
+        """Who is meant; None when it can't be read."""
         try:
-            return cls(**json.loads(os.pread(handle, 65536, 0)))
+            return cls(**json.loads(text))
         except (ValueError, TypeError):
             return None
+
+    def dumps(self) -> bytes:
+        """What stands in the lock."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def nobody(cls) -> Holder:
+        """Somebody who didn't sign."""
+        return cls(0, socket.gethostname(), "", "", "", None)
 
     @property
     def told(self) -> str:
@@ -64,6 +85,11 @@ class Holder:
     def is_alive(self) -> bool:
         """Whether that very process still runs here."""
         return self.is_here and started(self.pid) is not None and started(self.pid) == self.started
+
+    @property
+    def has_died(self) -> bool:
+        """Whether that very process ran under this kernel and doesn't any more; a host's name alone proves nothing."""
+        return bool(self.kernel) and self.kernel == kernel() and started(self.pid) != self.started
 
 
 @contextmanager
@@ -85,7 +111,7 @@ def held(path: Path, namespace: str, command: str) -> Iterator[Holder]:
 def _sign(handle: int, me: Holder, path: Path, namespace: str) -> None:
     try:
         os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(asdict(me)).encode(), 0)
+        os.pwrite(handle, me.dumps(), 0)
     except OSError as error:
         raise _unlockable(path, namespace, error) from error
 
@@ -97,11 +123,11 @@ def _remove(handle: int, path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def unlock(path: Path, namespace: str, *, force: bool = False) -> Holder | None:
+def unlock(path: Path, namespace: str, *, id: str | None = None, force: bool = False) -> Holder | None:
     """Remove a lock file that a dead process left; answers whose it was, None when there is none.
 
     The kernel gives up the lock of a process that dies, so the file alone stops nobody on this machine; one from
-    another machine does, and only `force` removes it. Raises LockHeld while the holder lives, or may live.
+    another machine does, and only its `id` or `force` removes it. Raises LockHeld while the holder lives, or may live.
     """
     try:
         handle = os.open(path, os.O_RDWR)
@@ -112,14 +138,14 @@ def unlock(path: Path, namespace: str, *, force: bool = False) -> Holder | None:
     try:
         holder = Holder.read(handle)
         dead = _locked(handle) and (holder is None or holder.is_here)
-        if not dead and not force:
+        if not dead and not force and (id is None or holder is None or holder.id != id):
             raise _refusal(path, namespace, holder)
         path.unlink(missing_ok=True)
     except OSError as error:
         raise _unlockable(path, namespace, error) from error
     finally:
         os.close(handle)
-    return holder or Holder(0, socket.gethostname(), "", "", "", None)
+    return holder or Holder.nobody()
 
 
 def holder(path: Path) -> Holder | None:
@@ -145,7 +171,7 @@ def _take(path: Path, namespace: str) -> int:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if not _locked(handle):
-                raise _refusal(path, namespace, Holder.read(handle))
+                raise _refusal(path, namespace, _signature(handle))
             if _is_same(handle, path):
                 other = Holder.read(handle)
                 if other is not None and not other.is_here:
@@ -155,6 +181,15 @@ def _take(path: Path, namespace: str) -> int:
             os.close(handle)
             raise
         os.close(handle)
+
+
+def _signature(handle: int) -> Holder | None:
+    """Who stands in the file; whoever took it just now signs it in a moment."""
+    for _ in range(20):
+        if (found := Holder.read(handle)) is not None:
+            return found
+        time.sleep(0.005)
+    return None
 
 
 def _locked(handle: int) -> bool:
@@ -189,12 +224,22 @@ def _refusal(path: Path, namespace: str, holder: Holder | None) -> LockHeld:
 
 
 def started(pid: int) -> str | None:
-    """When a process of this machine started (field 22 of /proc/PID/stat), None when it isn't there."""
+    """When a process of this machine started (field 22 of /proc/PID/stat), None when it isn't there or has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    return stat.rpartition(")")[2].split()[19]
+    state, *rest = stat.rpartition(")")[2].split()
+    return None if state in "ZX" else rest[18]
+
+
+def kernel() -> str:
+    """The boot of this machine and the process table of this process: the two within which pids mean the same."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
 
 
 def _user() -> str:

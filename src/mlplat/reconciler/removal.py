@@ -161,7 +161,6 @@ class Removal:
             users=users,
             used=frozenset(each.needs),
             empties=self._named(address),
-            holds=self.held.get(address) if seen else None,
             deposed=each.deposed,
         )
 

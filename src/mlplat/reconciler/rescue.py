@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,20 +25,24 @@ class Kept:
 
     path: Path
     state: State
+    mark: str = ""
+    """The version of the state that it continues; a recovery of any other is out of date."""
 
 
 class Rescue:
-    """The recovery files of one namespace's state in `folder`."""
+    """The recovery files of one namespace's state in `folder`.
 
-    def __init__(self, folder: Path, namespace: str) -> None:
-        self._folder, self._namespace = folder, namespace
+    `mark` tells which version of the state would be continued: where others write it too, they may have gone on since.
+    """
+
+    def __init__(self, folder: Path, namespace: str, mark: Callable[[], str] = lambda: "") -> None:
+        self._folder, self._namespace, self._mark = folder, namespace, mark
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """Where they may be, the better place first."""
-        mark = hashlib.sha256(os.fsencode(self._folder.resolve())).hexdigest()[:12]
-        name = f"mlplat-{os.getuid()}-{mark}-{self._namespace}.recovery.json"
-        return self._folder / f"{self._namespace}.recovery.json", Path(tempfile.gettempdir()) / name
+        name = f"{self._namespace}.{self._mark()}.recovery.json" if self._mark() else f"{self._namespace}.recovery.json"
+        return tuple(folder / f"{start}{name}" for folder, start in self._places())
 
     def keep(self, state: State) -> Path | None:
         """Write the state where it can be written; None when it can't be anywhere."""
@@ -56,12 +60,19 @@ class Rescue:
         """Every readable recovery file; a cut one, or one that isn't ours, holds nothing that can be believed."""
         return list(self._readable())
 
+    def _places(self) -> tuple[tuple[Path, str], ...]:
+        """Folders, and what the names of our files in them begin with."""
+        folder = hashlib.sha256(os.fsencode(self._folder.resolve())).hexdigest()[:12]
+        return (self._folder, ""), (Path(tempfile.gettempdir()), f"mlplat-{os.getuid()}-{folder}-")
+
     def _readable(self) -> Iterator[Kept]:
-        for path in self.paths:
-            with suppress(OSError, ValueError, NewerFormat):
-                state = State.loads(_own(path))
-                if state.namespace == self._namespace:
-                    yield Kept(path, state)
+        for folder, start in self._places():
+            head = f"{start}{self._namespace}."
+            for path in sorted(folder.glob(f"{head}*recovery.json")):
+                with suppress(OSError, ValueError, NewerFormat):
+                    state = State.loads(_own(path))
+                    if state.namespace == self._namespace:
+                        yield Kept(path, state, path.name.removeprefix(head).removesuffix("recovery.json").strip("."))
 
 
 def write_synced(path: Path, content: bytes) -> None:

@@ -1,89 +1,98 @@
-"""The state on disk: one JSON file a namespace, replaced atomically, and a journal of what changed since.
+"""The state of a namespace: one JSON document, replaced atomically, and a journal of what changed since.
 
-`NAMESPACE.state.json` is written whole (new file, fsync, rename, fsync of the folder) with the one before kept as
-`.backup`. While an apply runs, each change is one synced line in `NAMESPACE.state.journal`, which is folded into
-the file at the end, or by whoever comes next. A journal continues the state of its own serial; one that is older
-than the file has been folded already. What can be written to neither is left in a recovery file (`rescue`).
+While an apply runs, each change is one line of the journal, there before it is relied on; the journal is folded into
+the state at the end, or by whoever comes next. A journal continues the state of its own serial; one that is older
+has been folded already. What can be written to neither is left in a recovery file (`rescue`). Where the two are kept
+is the backend's business: `Files` on this machine, `Objects` in S3.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import count
 from pathlib import Path
-from shlex import quote
 
-from mlplat.errors import DamagedState, StateError
-from mlplat.reconciler import lock
+from mlplat.errors import DamagedState, StateConflict, StateError
+from mlplat.reconciler.backend import Backend, Part
 from mlplat.reconciler.entries import Deposed as Deposed
 from mlplat.reconciler.entries import Entry as Entry
 from mlplat.reconciler.entries import State as State
+from mlplat.reconciler.files import Files
 from mlplat.reconciler.formats import FORMAT, Body, NewerFormat, parsed
-from mlplat.reconciler.journal import Damaged, Journal, Writer
+from mlplat.reconciler.journal import Damaged, Journal
 from mlplat.reconciler.ledger import Ledger as Ledger
-from mlplat.reconciler.rescue import Kept, Rescue, write_synced
+from mlplat.reconciler.lock import Holder
+from mlplat.reconciler.rescue import Kept, Rescue
 
 
 class Store:
-    """The state of one namespace as files in `folder` (`.mlplat`). `tell` says to people what they should know."""
+    """The state of one namespace. `tell` says to people what they should know.
 
-    def __init__(self, folder: Path, namespace: str, tell: Callable[[str], None] = lambda _text: None) -> None:
+    `folder` (`.mlplat`) is where recovery files go and, unless another backend is given, the state itself.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        namespace: str,
+        tell: Callable[[str], None] = lambda _text: None,
+        backend: Backend | None = None,
+    ) -> None:
         self.folder, self.namespace = Path(folder), namespace
-        self.path = self.folder / f"{namespace}.state.json"
-        self.backup = self.folder / f"{namespace}.state.json.backup"
-        self.journal = self.folder / f"{namespace}.state.journal"
-        self.lock_path = self.folder / f"{namespace}.lock"
-        self._rescue = Rescue(self.folder, namespace)
+        self.backend: Backend = Files(self.folder, namespace) if backend is None else backend
+        self._rescue = Rescue(self.folder, namespace, lambda: self.backend.mark)
         self._tell, self._told = tell, set[str]()
         self._older: int | None = None
-        """The format of the file, when it is older than ours."""
+        """The format of the state, when it is older than ours."""
         self._settled: list[Path] = []
         """Recovery files whose content the loaded state has."""
-        self._held: lock.Holder | None = None
+        self.is_there = False
+        """Whether there was a state, with or without a journal, when it was loaded last."""
+        self._has_journal = False
+        self._held: Holder | None = None
 
     def load(self) -> State:
-        """The state as it is on disk, an empty one when there is none. Needs no lock.
+        """The state as it is kept, an empty one when there is none. Needs no lock.
 
-        What is older is read first: should it be folded into the file meanwhile, the file read after it has all of it.
+        What is older is read first: should it be folded into the state meanwhile, that one, read last, has all of it.
         """
         kept = self._rescue.read()
         journal = self._read_journal()
-        return self._put_together(kept, journal, self._read_file())
+        return self._put_together(kept, journal, self._read_state())
 
     def remains(self) -> State:
-        """What can still be read of the state. Raises StateError only for a file of a newer mlplat, or not ours."""
+        """What can still be read of the state. Raises StateError only for one of a newer mlplat, or not ours."""
         kept, journal, body = self._rescue.read(), None, None
         with suppress(DamagedState):
             journal = self._read_journal()
         with suppress(DamagedState):
-            body = self._read_file()
+            body = self._read_state()
         try:
             return self._put_together(kept, journal, body)
         except DamagedState:
             return State(self.namespace)
 
-    def damaged(self) -> list[Path]:
-        """The files of the state that are there and can't be read."""
-        return [
-            path
-            for path, read in ((self.path, self._read_state), (self.journal, self._read_journal))
-            if _is_damaged(read)
-        ]
+    def damaged(self) -> list[str]:
+        """Where the parts of the state are that are there and can't be read."""
+        return [self.backend.where(part) for part in self._damaged()]
 
     def save(self, state: State) -> None:
         """Write the whole state atomically, as a change; the lock must be held."""
         state.serial += 1
         self._write(state)
 
-    def replace(self, state: State) -> list[Path]:
-        """Write the whole state in place of whatever is there; answers where damaged files are kept now."""
-        spared = [_set_aside(path, self._unwritable) for path in self.damaged()]
+    def replace(self, state: State) -> list[str]:
+        """Write the whole state in place of whatever is there; answers where damaged parts are kept now."""
+        spared = [self.backend.set_aside(part, "damaged") for part in self._damaged()]
         self._settled = list(self._rescue.paths)
         self.save(state)
         return spared
+
+    def retire(self, why: str) -> str:
+        """Keep the whole state under another name that says why, so that there is none any more; answers where."""
+        self._write(self.load())
+        return self.backend.set_aside("state", why)
 
     @contextmanager
     def edit(self, command: str = "edit") -> Iterator[State]:
@@ -98,15 +107,15 @@ class Store:
 
     @contextmanager
     def open(self) -> Iterator[Ledger]:
-        """The state for many small changes, each on disk at once; the lock must be held.
+        """The state for many small changes, each kept before it is relied on; the lock must be held.
 
         When a change can't be written, it is left in a recovery file, and the StateError says where.
         """
         state = self.load()
-        if self.journal.exists() or not self.path.exists() or self._settled:
+        if self._has_journal or not self.is_there or self._settled:
             self._write(state)
         before = state.serial
-        ledger = Ledger(state, lambda: Writer(self.journal, state.lineage, before))
+        ledger = Ledger(state, lambda: self.backend.begin(state.lineage, before))
         try:
             yield ledger
         except Exception as error:
@@ -114,7 +123,7 @@ class Store:
             raise
         else:
             if state.serial > before:
-                self._write(state)
+                self._close(ledger)
         finally:
             ledger.close()
 
@@ -123,16 +132,16 @@ class Store:
         """Hold the namespace for `command`; may be entered again while this store holds it. Raises LockHeld."""
         with ExitStack() as stack:
             if self._held is None:
-                self._make_folder()
-                self._held = stack.enter_context(lock.held(self.lock_path, self.namespace, command))
+                self._held = stack.enter_context(self.backend.lock(command))
                 stack.callback(setattr, self, "_held", None)
             yield
 
     def _put_together(self, kept: Sequence[Kept], journal: Journal | None, body: Body | None) -> State:
-        """The file, the journal that continues it, and a recovery file that knows more than both."""
+        """The state, the journal that continues it, and a recovery file that knows more than both."""
         self._older = body["format"] if body is not None and body["format"] < FORMAT else None
         state = self._folded(journal, body)
-        found = [each for each in kept if state is None or each.state.lineage == state.lineage]
+        mark = self.backend.mark
+        found = [each for each in kept if each.mark == mark and (state is None or each.state.lineage == state.lineage)]
         self._settled = [each.path for each in found]
         best = max(found, key=lambda each: each.state.serial, default=None)
         if best is not None and (state is None or best.state.serial > state.serial):
@@ -152,44 +161,53 @@ class Store:
         try:
             return State.of(body or {})
         except ValueError as error:
-            raise self._damage(self.path, "file", error) from error
+            raise self._damage("state", error) from error
+
+    def _damaged(self) -> list[Part]:
+        checks: tuple[tuple[Part, Callable[[], object]], ...] = (
+            ("state", lambda: self._folded(None, self._read_state())),
+            ("journal", self._read_journal),
+        )
+        return [part for part, read in checks if _is_damaged(read)]
 
     def _read_journal(self) -> Journal | None:
         try:
-            return Journal.read(self.journal)
+            content = self.backend.read("journal")
+            self._has_journal = content is not None
+            return Journal.parse(content or b"")
         except NewerFormat as error:
-            raise self._newer(self.journal, error) from error
+            raise self._newer("journal", error) from error
         except (Damaged, OSError, TypeError, KeyError, ValueError) as error:
-            raise self._damage(self.journal, "journal", error) from error
+            raise self._damage("journal", error) from error
 
-    def _read_state(self) -> State | None:
-        return self._folded(None, self._read_file())
-
-    def _read_file(self) -> Body | None:
+    def _read_state(self) -> Body | None:
         try:
-            body = parsed(self.path.read_bytes())
-        except FileNotFoundError:
-            return None
+            content = self.backend.read("state")
+            self.is_there = content is not None
+            if content is None:
+                return None
+            body = parsed(content)
         except NewerFormat as error:
-            raise self._newer(self.path, error) from error
+            raise self._newer("state", error) from error
         except (OSError, ValueError) as error:
-            raise self._damage(self.path, "file", error) from error
+            raise self._damage("state", error) from error
         if body.get("namespace") != self.namespace:
             raise StateError(
-                f"reading the state file {self.path}: it belongs to namespace {body.get('namespace')}",
-                hint=f"mv {quote(str(self.path))} {quote(str(self.path) + '.other')}",
+                f"reading the state {self.backend.place}: it belongs to namespace {body.get('namespace')}",
+                hint=f"mlplat config show --namespace {self.namespace}",
             )
         return body
 
-    def _newer(self, path: Path, error: NewerFormat) -> StateError:
+    def _newer(self, part: Part, error: NewerFormat) -> StateError:
         return StateError(
-            f"reading the state file {path}: a newer mlplat wrote it (format {error})",
+            f"reading the {part} {self.backend.where(part)}: a newer mlplat wrote it (format {error})",
             hint="pip install --upgrade mlplat",
         )
 
-    def _damage(self, path: Path, what: str, error: Exception) -> DamagedState:
+    def _damage(self, part: Part, error: Exception) -> DamagedState:
         return DamagedState(
-            f"reading the state {what} {path}: {error}; everything it knew can be found again by tags and names",
+            f"reading the {part} {self.backend.where(part)}: {error}; everything it knew can be found again by tags "
+            "and names",
             hint=f"mlplat state rebuild --namespace {self.namespace}",
         )
 
@@ -199,69 +217,41 @@ class Store:
             self._told.add(text)
             self._tell(text)
 
-    def _close(self, ledger: Ledger, error: Exception) -> None:
-        """Fold the journal after an error. Where that fails too, the journal has it all, or else the recovery file."""
+    def _close(self, ledger: Ledger, error: Exception | None = None) -> None:
+        """Fold the journal. Where that fails the journal has it all, or else the recovery file."""
         try:
             self._write(ledger.state)
-        except StateError:
-            if ledger.failed:
-                raise self._rescued(ledger.state, error) from error
+        except StateConflict:
+            raise  # whoever came between knows better
+        except StateError as unwritten:
+            if not ledger.flush():
+                raise self._rescued(ledger.state, error or unwritten) from (error or unwritten)
+            if error is None:
+                raise
 
     def _rescued(self, state: State, error: Exception) -> StateError:
         """The error, and where the state is now."""
         state.serial += 1
         path, what = self._rescue.keep(state), getattr(error, "message", str(error))
+        hint = getattr(error, "hint", None) or "df -h ."
         if path is not None:
-            return StateError(f"{what}; what was done is kept in {path}, the next run goes on from it", hint="df -h .")
+            return StateError(f"{what}; what was done is kept in {path}, the next run goes on from it", hint=hint)
         return StateError(
             f"{what}; what was done can be written nowhere and follows: save it as {self._rescue.paths[0]}, or make "
             f"the state anew with mlplat state rebuild",
-            hint="df -h .",
+            hint=hint,
             left=json.loads(state.dumps()),
         )
 
     def _write(self, state: State) -> None:
-        """File, backup, then journal and recovery file go; at any moment `load` finds the old state or the new one."""
-        fresh = self.path.with_suffix(".new")
-        try:
-            self._make_folder()
-            write_synced(fresh, state.dumps())
-            if self.path.exists():
-                self._spare()
-            fresh.replace(self.path)
-            _sync_folder(self.folder)
-            self.journal.unlink(missing_ok=True)
-        except OSError as error:
-            with suppress(OSError):
-                fresh.unlink(missing_ok=True)  # a full disk needs the room
-            raise self._unwritable(error) from error
-        self._older = None
+        """State, backup, then journal and recovery file go; at any moment `load` finds the old state or the new one."""
+        kept = self.backend.write(state.dumps(), older=self._older)
+        if kept is not None:
+            self._say(f"the state is of format {FORMAT} now; {kept} is the one of format {self._older}")
+        self._older, self._has_journal, self.is_there = None, False, True
         while self._settled:
             with suppress(OSError):  # one that stays is known to be older
                 self._settled.pop().unlink(missing_ok=True)
-
-    def _spare(self) -> None:
-        """Keep the file that is about to be replaced; one of an older format for good."""
-        if self._older is not None:
-            keep = self.path.with_name(f"{self.path.name}.format-{self._older}")
-            keep.unlink(missing_ok=True)
-            os.link(self.path, keep)
-            self._say(f"the state is of format {FORMAT} now; {keep} is the file of format {self._older}")
-        spare = self.backup.with_suffix(".new-backup")
-        spare.unlink(missing_ok=True)
-        os.link(self.path, spare)
-        spare.replace(self.backup)
-
-    def _make_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: OSError) -> StateError:
-        return StateError(
-            f"writing the state file {self.path}: {error}", hint=f"ls -ld {quote(str(self.folder))} && df -h ."
-        )
 
 
 def _is_damaged(read: Callable[[], object]) -> bool:
@@ -272,18 +262,8 @@ def _is_damaged(read: Callable[[], object]) -> bool:
     return False
 
 
-def _set_aside(path: Path, unwritable: Callable[[OSError], StateError]) -> Path:
-    """Rename a damaged file to the first `.damaged-<n>` that is free."""
-    names = (path.with_name(f"{path.name}.damaged-{number}") for number in count(1))
-    free = next(name for name in names if not os.path.lexists(name))
-    try:
-        return path.rename(free)
-    except OSError as error:
-        raise unwritable(error) from error
-
-
 def _empty(namespace: str, journal: Journal) -> Body:
-    """What a journal without a file continues."""
+    """What a journal without a state continues."""
     known = {"format": journal.format, "namespace": namespace, "lineage": journal.lineage}
     return {**known, "serial": journal.serial, "entries": {}, "releases": {}}
 
@@ -297,11 +277,3 @@ def _fold(journal: Journal, body: Body) -> Body:
         else:
             parts[record.part][record.key] = record.value
     return {**body, **parts, "serial": journal.end}
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -68,6 +68,29 @@ class Lifecycle(Section):
     """Addresses that no plan may delete or replace."""
 
 
+_BUCKET = "a bucket's name: 3 to 63 lower-case letters, digits, - and ., with a letter or digit at both ends"
+BucketName = Annotated[str, matching(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", _BUCKET)]
+_OBJECT = "the key of an object: letters, digits and / ! - _ . * ' ( ), at most 1000, with no / at either end"
+ObjectKey = Annotated[str, matching(r"(?!/)[A-Za-z0-9/!_.*'()-]{1,1000}(?<!/)", _OBJECT)]
+_KMS_KEY = "the ARN of a KMS key, which is not an alias: arn:aws:kms:REGION:ACCOUNT:key/ID"
+KmsKey = Annotated[str, matching(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+", _KMS_KEY)]
+
+
+class State(Section):
+    """Where mlplat keeps what it remembers of a namespace."""
+
+    backend: Literal["local", "s3"] = "local"
+    bucket: BucketName | None = None
+    key: ObjectKey | None = None
+    kms_key: KmsKey | None = None
+
+    @model_validator(mode="after")
+    def _has_a_bucket(self) -> Self:
+        if self.backend == "s3" and self.bucket is None:
+            raise refuse(Refusal('missing: backend = "s3" needs one (mlplat bootstrap makes it)', ("bucket",)))
+        return self
+
+
 class Encryption(Section):
     """The platform's KMS key."""
 
@@ -182,6 +205,7 @@ class Settings(BaseSettings):
     approval: Approval = Approval()
     apply: Apply = Apply()
     lifecycle: Lifecycle = Lifecycle()
+    state: State = State()
     encryption: Encryption = Encryption()
     storage: Storage = Storage()
     network: Network = Network()
