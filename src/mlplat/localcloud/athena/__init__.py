@@ -1,0 +1,3 @@
+"""Athena: queries over the Glue catalog's tables on S3, answered by DuckDB in a process of their own."""
+
+from mlplat.localcloud.athena.executions import QueryExecutions as QueryExecutions
