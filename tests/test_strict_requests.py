@@ -11,7 +11,9 @@ from typing import Any
 import botocore.session
 import pytest
 from tests.e2e import project
-from tests.strict_requests import Refused, check, translated
+from tests.strict_requests import Refused, check
+
+from mlplat.localcloud.validation.patterns import translated
 
 SERVICES = (
     "ec2", "glue", "iam", "kms", "logs", "s3", "sagemaker", "sagemaker-featurestore-runtime", "sagemaker-runtime",
@@ -47,11 +49,11 @@ def test_patterns_ranges_lengths_enums_and_members_are_checked_at_any_depth() ->
         Surprise=1,
     )
     for expected in (
-        ".TrainingJobName: 'under_score' does not match",
-        ".StoppingCondition.MaxRuntimeInSeconds: 0 is under 1",
-        ".ResourceConfig.InstanceType: 'ml.m5.tiny' is not one of",
-        ".HyperParameters['x']: ",
-        ".Tags[0].Key: '' is under 1",
+        "Value 'under_score' at 'trainingJobName' failed to satisfy constraint: Member must satisfy regular expression",
+        "Value '0' at 'stoppingCondition.maxRuntimeInSeconds' failed to satisfy constraint: Member must have value",
+        "Value 'ml.m5.tiny' at 'resourceConfig.instanceType' failed to satisfy constraint: Member must satisfy enum",
+        "at 'hyperParameters' failed to satisfy constraint: Map value must satisfy constraint: [Member must have",
+        "Value '' at 'tags.1.member.key' failed to satisfy constraint: Member must have length greater than",
         "no member Surprise",
     ):
         assert expected in said
@@ -63,13 +65,14 @@ def test_javas_classes_mean_what_they_mean_in_java(value: str, right: bool) -> N
 
 
 def test_a_client_that_is_watched_sends_nothing_wrong(cloud: Any) -> None:
-    with pytest.raises(Refused, match="RoleName"):
+    with pytest.raises(Refused, match="roleName"):
         cloud.session().client("iam").get_role(RoleName="no role")
 
 
 def test_commands_are_watched_and_other_programs_are_not() -> None:
     code = "import botocore.session as s; print(s.Session.__init__.__name__)"
-    environment = {**os.environ, "PYTHONPATH": str(project.STRICT)}
+    paths = os.pathsep.join(filter(None, (str(project.STRICT), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": paths}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "__init__"
     faked = (

@@ -94,7 +94,8 @@ def test_a_key_that_sts_gave_out_is_accepted(cloud: Any) -> None:
 
 
 TRACKING = {"TrackingServerName": "a", "ArtifactStoreUri": "s3://a", "RoleArn": ROLE}
-METRIC = {"MetricName": "m", "ResourceArn": ROLE, "MetricStat": "Min", "Period": "OneMinute", "XAxisType": "Timestamp"}
+JOB = "arn:aws:sagemaker:us-east-1:123456789012:training-job/job"
+METRIC = {"MetricName": "m", "ResourceArn": JOB, "MetricStat": "Min", "Period": "OneMinute", "XAxisType": "Timestamp"}
 DELETE = {"FeatureGroupName": "absent", "RecordIdentifierValueAsString": "1", "EventTime": "1"}
 UNKNOWN = [
     ("sagemaker", "create_mlflow_tracking_server", TRACKING, "CreateMlflowTrackingServer"),

@@ -25,6 +25,7 @@ from mlplat.localcloud.errors import AwsError, NotMine
 from mlplat.localcloud.families import Clouds
 from mlplat.localcloud.request_log import RequestLog
 from mlplat.localcloud.routing import Route
+from mlplat.localcloud.validation import checking
 from mlplat.localcloud.wire import Reply
 from mlplat.localcloud.wsgi import BadRequest
 
@@ -63,6 +64,7 @@ class Application(DomainDispatcherApplication):
     def _reply(self, route: Route, environ: dict[str, Any]) -> Reply:
         try:
             self._admit(route)
+            checking.check(route)
             handler = self._clouds.handler(route)
             if handler is None:
                 return self._from_moto(route, environ)

@@ -52,6 +52,8 @@ class Route:
     operation: Any = None
     """moto's OperationModel, None when the model has no such operation."""
     uri_params: Mapping[str, Any] = field(default_factory=dict)
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What has been found out about the request already, so that it is parsed once."""
 
     @property
     def operation_name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import logging
 import warnings
 from collections.abc import Mapping
@@ -11,11 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moto.core.model import OperationModel
-from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.parse import RequestParserError
 from moto.core.request import Request, determine_request_protocol
 from moto.core.serialize import DefaultAttributePicker, get_serializer_class
 from moto.core.utils import get_service_model
 
+from mlplat.localcloud import parsers
 from mlplat.localcloud.errors import AwsError
 from mlplat.localcloud.routing import Route
 
@@ -34,24 +36,72 @@ class Reply:
 
 
 def parse(route: Route) -> dict[str, Any]:
-    """The request's members in the names of the model; times are aware, blobs are bytes."""
-    operation, request = route.operation, route.request
-    protocol = determine_request_protocol(operation.service_model, request.content_type)
-    parser = PROTOCOL_PARSERS[protocol](operation, timestamp_parser=_aware)
+    """The request's members in the names of the model; times are aware, blobs are bytes. Read once for a request.
+
+    Of an upload to S3 only what is in the path, the query and the headers: its body is for whoever stores it.
+    """
+    if "members" not in route.memo:
+        parser = _parser(route)
+        try:
+            parsed = parser.parse(_dissected(route))
+        except parsers.Malformed as error:
+            raise _malformed(route, str(error)) from error
+        except (RequestParserError, ValueError, TypeError, AttributeError, KeyError) as error:
+            raise _malformed(route, "The request can not be read") from error
+        route.memo["members"] = {name: value for name, value in parsed.items() if value is not None}
+        route.memo["unknown"] = getattr(parser, "unknown", ())
+    return dict(route.memo["members"])
+
+
+def unknown_parameters(route: Route) -> tuple[str, ...]:
+    """Parameters of a parsed request to EC2 that the operation doesn't have."""
+    unknown: tuple[str, ...] = route.memo["unknown"]
+    return unknown
+
+
+def is_upload(operation: Any) -> bool:
+    """Whether the request's body is the content of an object or the like, of any size."""
+    shape = operation.input_shape
+    payload = shape.serialization.get("payload") if shape is not None else None
+    return payload is not None and shape.members[payload].type_name == "blob"
+
+
+def _parser(route: Route) -> Any:
+    protocol = determine_request_protocol(route.operation.service_model, route.request.content_type)
+    return parsers.PROTOCOLS[protocol](route.operation, timestamp_parser=_aware)
+
+
+def _dissected(route: Route) -> dict[str, Any]:
+    request = route.request
+    return {
+        "method": request.method,
+        "values": request.values if route.service != "s3" else request.args,
+        "headers": request.headers,
+        "body": _body(route),
+        "url_path": request.path,
+        "url_params": dict(route.uri_params),
+    }
+
+
+def _body(route: Route) -> bytes:
+    request = route.request
+    if route.service == "s3" and is_upload(route.operation):
+        return b""
     body = request.get_data(cache=True)
-    if request.headers.get("Content-Encoding") == "gzip":
-        body = gzip.decompress(body)
-    parsed = parser.parse(
-        {
-            "method": request.method,
-            "values": request.values,
-            "headers": request.headers,
-            "body": body,
-            "url_path": request.path,
-            "url_params": dict(route.uri_params),
-        }
-    )
-    return {name: value for name, value in parsed.items() if value is not None}
+    if route.service == "s3":
+        request.environ["wsgi.input"] = io.BytesIO(body)  # moto reads it again
+    return gzip.decompress(body) if request.headers.get("Content-Encoding") == "gzip" else body
+
+
+def _malformed(route: Route, text: str) -> AwsError:
+    """What a service answers to a request that it can't read (the codes of each are documented, not all words)."""
+    if route.service == "s3":
+        message = "The XML you provided was not well-formed or did not validate against our published schema"
+        return AwsError("MalformedXML", message)
+    own = {"ec2": "InvalidParameterValue", "lambda": "InvalidRequestContentException"}
+    protocol = route.operation.service_model.metadata.get("protocol")
+    code = own.get(str(route.service), "MalformedInput" if protocol == "query" else "SerializationException")
+    return AwsError(code, text)
 
 
 def answer(route: Route, result: Mapping[str, Any] | None) -> Reply:

@@ -1,0 +1,1 @@
+"""Requests checked by the services' models: what is wrong, and how AWS says it."""
