@@ -8,6 +8,7 @@ rules of a security group) is listed below, and a new one has to be added there.
 from __future__ import annotations
 
 import ast
+import importlib
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,7 +82,7 @@ class _Scan(ast.NodeVisitor):
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
             for target in node.targets
             if isinstance(target, ast.Name)
-        }
+        } | _imported_texts(tree)
         self.held: list[dict[str, str]] = [{}]
         self.visit(tree)
 
@@ -140,6 +141,17 @@ class _Scan(ast.NodeVisitor):
 
     def _place(self, node: ast.expr) -> str:
         return f"{self.path.relative_to(SOURCE).as_posix()}:{node.lineno}"
+
+
+def _imported_texts(tree: ast.Module) -> dict[str, str]:
+    """The constants of text that a file takes from other files of the product."""
+    taken = [
+        (alias.asname or alias.name, getattr(importlib.import_module(node.module), alias.name, None))
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mlplat.")
+        for alias in node.names
+    ]
+    return {name: value for name, value in taken if isinstance(value, str)}
 
 
 SCANS = {path.relative_to(SOURCE).as_posix(): _Scan(path) for path in FILES}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mlplat.localcloud import processes, sandbox, supervisor
+from mlplat.localcloud.sandbox import Machine
 from mlplat.localcloud.supervisor import TAG, Supervisor, lines
 
 PATH = {"PATH": os.environ["PATH"]}
@@ -79,6 +81,62 @@ def test_without_a_private_opt_ml_variables_and_arguments_are_rewritten(best: Su
     env = {**PATH, "SM_MODEL_DIR": "/opt/ml/model", "OTHER": "/opt/ml"}
     best.spawn(argv, env=env, cwd=tmp_path, opt_ml=tmp_path, on_line=heard.append, label="t").wait(20)
     assert heard == [f"{tmp_path}/model /opt/ml {tmp_path}/code /opt/mlflow"]
+
+
+def test_a_child_has_a_host_name_and_files_of_etc_of_its_own(best: Supervisor, tmp_path: Path) -> None:
+    if not best.private:
+        pytest.skip("no rung of this machine has mounts of its own")
+    before = (socket.gethostname(), Path("/etc/hosts").read_bytes())
+    (tmp_path / "hosts").write_text("127.10.20.2 algo-2\n")
+    machine = Machine("algo-2", {"/etc/hosts": tmp_path / "hosts", "/etc/no-such-file": tmp_path / "hosts"})
+    code, heard = run(best, "hostname; getent hosts algo-2; echo 127.10.20.3 algo-3 >> /etc/hosts", machine=machine)
+    assert code == 0
+    assert [line.split() for line in heard] == [["algo-2"], ["127.10.20.2", "algo-2"]]
+    assert "algo-3" in (tmp_path / "hosts").read_text()
+    assert before == (socket.gethostname(), Path("/etc/hosts").read_bytes())
+
+
+BWRAP = """#!/bin/sh
+printf '%s\\n' "$@" > "$BWRAP_SAID"
+while [ "$1" != -- ]; do shift; done
+shift
+exec "$@"
+"""
+"""Bubblewrap's command line, without what it does: it writes down what it was told, and runs the program."""
+
+
+def test_bubblewrap_is_told_what_the_other_rungs_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "bin" / "bwrap"
+    fake.parent.mkdir()
+    fake.write_text(BWRAP)
+    fake.chmod(0o755)
+    env = {"PATH": f"{fake.parent}:{PATH['PATH']}", "BWRAP_SAID": str(tmp_path / "said")}
+    (tmp_path / "hosts").touch()
+    made = Supervisor(tmp_path)
+    made._rung = "bwrap"
+    heard: list[str] = []
+    machine = Machine("algo-1", {"/etc/hosts": tmp_path / "hosts"})
+    argv = ["sh", "-c", "echo in $PWD; exit 4"]
+    child = made.spawn(
+        argv, env=env, cwd=tmp_path, opt_ml=tmp_path / "ml", on_line=heard.append, label="t", machine=machine
+    )
+    assert child.wait(20) == 4
+    assert heard == [f"in {tmp_path}"]
+    said = (tmp_path / "said").read_text().splitlines()
+    options = said[: said.index("--")]
+    # in the order of bwrap(1): all of the machine, then what replaces parts of it
+    assert options[:3] == ["--dev-bind", "/", "/"]
+    assert {"--unshare-pid", "--as-pid-1", "--die-with-parent", "--unshare-uts"} <= set(options)
+    assert _after(options, "--proc") == [("/proc",)]
+    assert _after(options, "--hostname") == [("algo-1",)]
+    assert _after(options, "--bind", 2) == [(str(tmp_path / "ml"), "/opt/ml"), (str(tmp_path / "hosts"), "/etc/hosts")]
+    if not Path("/opt/ml").is_dir():
+        assert _after(options, "--tmpfs") == [("/opt",)]
+    made.close()
+
+
+def _after(options: list[str], name: str, count: int = 1) -> list[tuple[str, ...]]:
+    return [tuple(options[at + 1 : at + 1 + count]) for at, each in enumerate(options) if each == name]
 
 
 def test_a_program_that_is_not_there_exits_127(any_rung: Supervisor) -> None:

@@ -103,7 +103,8 @@ def test_the_script_gets_arguments_and_an_environment_of_its_own(seen, jobs):
     assert environment["TRAINING_JOB_ARN"] == job["TrainingJobArn"]
     assert environment["AWS_ENDPOINT_URL"] == jobs.cloud.url
     assert environment["AWS_REGION"] == "us-east-1"
-    assert environment["HOME"] == str(jobs.cloud.folder / "jobs" / "us-east-1" / job["TrainingJobName"] / "home")
+    home = jobs.cloud.folder / "jobs/us-east-1/training" / job["TrainingJobName"] / "algo-1/home"
+    assert environment["HOME"] == str(home)
     assert "AWS_PROFILE" not in environment
 
 
@@ -128,7 +129,11 @@ def test_describe_answers_all_that_aws_does(seen, jobs):
 
 
 def test_nothing_of_a_job_is_left_on_the_disk(seen, jobs):
-    until(lambda: list((jobs.cloud.folder / "jobs").glob(f"*/{seen[1]['TrainingJobName']}")), lambda left: not left, 5)
+    until(
+        lambda: list((jobs.cloud.folder / "jobs").glob(f"*/training/{seen[1]['TrainingJobName']}")),
+        lambda left: not left,
+        5,
+    )
 
 
 def test_a_job_costs_less_than_a_second_more_than_its_script(jobs):

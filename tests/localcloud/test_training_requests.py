@@ -79,9 +79,9 @@ def test_the_data_must_be_there(jobs, uri):
             "regular expression for the metric auc",
         ),
         (
-            {"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}},
+            {"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 21, "VolumeSizeInGB": 1}},
             "ResourceLimitExceeded",
-            "'ml.m5.large for training job usage' is 1 Instances",
+            "'ml.m5.large for training job usage' is 20 Instances",
         ),
         (
             {"EnableManagedSpotTraining": True, "StoppingCondition": {"MaxRuntimeInSeconds": 60}},

@@ -3,56 +3,112 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlplat import output
-from mlplat.commands.context import ConfigOption, NamespaceOption, platform_of
-from mlplat.errors import MlplatError, PartlyDone
+from mlplat.commands.context import FOLDER, ConfigOption, NamespaceOption, platform_of
+from mlplat.errors import Interrupted, MlplatError, PartlyDone, UsageError
 from mlplat.output import JsonOption
 
+if TYPE_CHECKING:
+    from mlplat.workflows.features.groups import Schema
+    from mlplat.workflows.features.ingest import Ingested
+    from mlplat.workflows.platform import Platform
+
 app = typer.Typer(help="Write records to the feature store and read them back.", no_args_is_help=True)
+
+GroupArgument = Annotated[str, typer.Argument(help="A feature group of the configuration.")]
+FormatOption = Annotated[str | None, typer.Option("--format", help="csv, jsonl or parquet, when the name doesn't say.")]
+
+
+def schema(platform: Platform, group: str) -> Schema:
+    """The group that is meant, as it is on AWS."""
+    from mlplat.workflows.features.groups import group_of, schema_of
+
+    return schema_of(platform, group_of(platform, group)[0])
 
 
 @app.command()
 def ingest(
-    group: Annotated[str, typer.Argument(help="A feature group of the configuration.")],
-    file: Annotated[Path, typer.Argument(help="A CSV file whose columns are the group's features.")],
+    group: GroupArgument,
+    file: Annotated[
+        list[Path], typer.Argument(help="CSV, JSON lines or Parquet files, folders of them, or - for standard input.")
+    ],
+    file_format: FormatOption = None,
+    missing_as_null: Annotated[
+        bool, typer.Option("--missing-as-null", help="A feature without a column is empty in every row.")
+    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Write what an earlier run has written, too.")] = False,
+    refused: Annotated[
+        Path | None, typer.Option("--refused", help="Where rows go that can't be written (JSON lines).")
+    ] = None,
+    parallel: Annotated[int, typer.Option("--parallel", min=1, max=64, help="Calls in flight at once.")] = 8,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write every row of a file. Rows that can't be written are listed and the exit code is 3."""
-    from mlplat.workflows import features
+    """Write every row of the files. Stop it at any time: the same command goes on where it was.
 
+    An empty value is a null and left out. Rows that can't be written go to a file with the reason, which can be mended
+    and ingested; the exit code is then 3. What was ingested once isn't written a second time.
+    """
+    from mlplat.workflows.features.ingest import Ingestion
+    from mlplat.workflows.features.sources import sources
+
+    if file_format not in (None, "csv", "jsonl", "parquet"):
+        raise UsageError(f"reading {file[0]}: no such format: {file_format}; there are csv, jsonl and parquet")
+    files = sources(file, file_format)
     platform = platform_of(namespace, config)
-    name, spec = features.group_of(platform, group)
-    with output.counting(f"ingesting {file.name}", _rows(file)) as count:
-        done = features.ingest(platform, name, spec, file, seen=count)
-    output.data(done.to_json(), lambda: f"{done.written} records written to {name}")
-    if done.failures:
-        for each in done.failures[:10]:
-            output.warn(f"{file}:{each.line}: {each.reason}")
-        more = f" ({len(done.failures) - 10} more are in --json)" if len(done.failures) > 10 else ""
+    with output.working(f"reading {', '.join(map(str, file))}"):
+        run = Ingestion(platform, schema(platform, group), files, FOLDER / "ingested" / platform.settings.namespace)
+    path = refused or Path(f"{run.name}.refused.jsonl")
+    with output.counting(f"ingesting into {group}", run.total) as count:
+        done = run.run(refused_file=path, parallel=parallel, lenient=missing_as_null, again=again, seen=count)
+    output.data(done.to_json(), lambda: _told(done))
+    _complain(done, path)
+
+
+def _told(done: Ingested) -> str:
+    if done.done_before:
+        return f"nothing to do: {done.written:,} records of this content were written by {done.done_before}"
+    earlier = f", {done.earlier:,} of the rows dealt with by an earlier run" if done.earlier else ""
+    return f"{done.written:,} records written to {done.group}{earlier}"
+
+
+def _complain(done: Ingested, path: Path) -> None:
+    """Raise what keeps the ingestion from being a success: it was stopped, or rows were refused."""
+    if done.stopped is not None:
+        said = f"{done.stopped.message}; {done.written:,} records are written, the same command goes on from there"
+        kind: type[MlplatError] = Interrupted if isinstance(done.stopped, Interrupted) else PartlyDone
+        raise kind(said, hint=done.stopped.hint)
+    if done.refused:
+        for where, reason in _first(path, 5):
+            output.warn(f"{where}: {reason}")
         problem = PartlyDone if done.written else MlplatError
         raise problem(
-            f"ingesting {file}: {len(done.failures)} rows were not written{more}, {done.written} were",
-            hint=f"mlplat features ingest {group} {file} --json",
+            f"ingesting into feature group {done.group}: {done.refused:,} rows were not written, "
+            f"{done.written:,} were; "
+            f"{path} has each with its reason",
+            hint=f"mlplat features ingest {done.group} {path}",
         )
 
 
-def _rows(file: Path) -> int:
-    """Lines of the file less its header, for the progress bar only."""
-    if not file.is_file():
-        return 0
-    with file.open("rb") as stream:
-        return max(sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 20), b"")) - 1, 0)
+def _first(path: Path, count: int) -> list[tuple[str, str]]:
+    import json
+    from itertools import islice
+
+    from mlplat.workflows.features.sources import WHERE, WHY
+
+    with path.open(encoding="utf-8") as stream:
+        rows = [json.loads(line) for line in islice(stream, count)]
+    return [(row[WHERE], row[WHY]) for row in rows]
 
 
 @app.command()
 def get(
-    group: Annotated[str, typer.Argument(help="A feature group of the configuration.")],
+    group: GroupArgument,
     key: Annotated[list[str], typer.Argument(help="Record identifiers.")],
     feature: Annotated[list[str], typer.Option("--feature", help="Only this feature; may be repeated.")] = [],
     namespace: NamespaceOption = None,
@@ -60,15 +116,58 @@ def get(
     json: JsonOption = False,
 ) -> None:
     """Print the online records of these identifiers. Exit code 3 when some are not there, 1 when none is."""
-    from mlplat.workflows import features
+    from mlplat.workflows.features import online
 
     platform = platform_of(namespace, config)
-    name, spec = features.group_of(platform, group)
-    found = features.get(platform, name, key, feature)
-    columns = [each for each in spec.features if not feature or each in feature]
-    rows = [[column, *[(found[each] or {}).get(column, "") for each in found]] for column in columns]
-    output.table(name, ["Feature", *found], rows, value=found)
+    described = schema(platform, group)
+    found = online.get(platform, described, key, feature)
+    columns = [each for each in described.features if not feature or each in feature]
+    rows = [[column, *[_shown((found[each] or {}).get(column, "")) for each in found]] for column in columns]
+    output.table(group, ["Feature", *found], rows, value=found)
     missing = [each for each, record in found.items() if record is None]
     if missing:
         problem = PartlyDone if len(missing) < len(found) else MlplatError
-        raise problem(f"getting records of feature group {name}: no record of {', '.join(missing)}")
+        raise problem(f"getting records of feature group {group}: no record of {', '.join(missing)}")
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else f"[{', '.join(value)}]"
+
+
+@app.command()
+def put(
+    group: GroupArgument,
+    value: Annotated[list[str], typer.Argument(help="FEATURE=VALUE; an event time that isn't given is now.")],
+    namespace: NamespaceOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write one record. It replaces the whole record of its identifier."""
+    from mlplat.workflows.features import online
+
+    wrong = [each for each in value if "=" not in each]
+    if wrong:
+        raise UsageError(f"putting a record of feature group {group}: {wrong[0]!r} is not FEATURE=VALUE")
+    platform = platform_of(namespace, config)
+    record = online.put(platform, schema(platform, group), dict(each.split("=", 1) for each in value))
+    written = {each["FeatureName"]: each.get("ValueAsStringList", each.get("ValueAsString")) for each in record}
+    output.data(written, lambda: f"1 record written to {group}")
+
+
+@app.command()
+def delete(
+    group: GroupArgument,
+    key: Annotated[list[str], typer.Argument(help="Record identifiers.")],
+    hard: Annotated[bool, typer.Option("--hard", help="Leave no trace online, not even that it was deleted.")] = False,
+    namespace: NamespaceOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Delete records from the online store. The offline store keeps its rows and notes the deletion."""
+    from mlplat.workflows.features import online
+
+    platform = platform_of(namespace, config)
+    described = schema(platform, group)
+    for each in key:
+        online.delete(platform, described, each, hard=hard)
+    output.data({"deleted": key}, lambda: f"{len(key)} record{'s'[: len(key) > 1]} deleted from {group}")

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x04000000, 0x10000000, 0x20000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -47,6 +47,10 @@ def _through_bwrap(spec: dict[str, Any]) -> NoReturn:
             for entry in sorted(Path("/opt").iterdir()):
                 argv += ["--dev-bind", str(entry), str(entry)]
         argv += ["--bind", spec["opt_ml"], "/opt/ml"]
+    for path, source in spec["files"].items():
+        argv += ["--bind", source, path]
+    if spec["hostname"]:
+        argv += ["--unshare-uts", "--hostname", spec["hostname"]]
     argv += ["--", sys.executable, "-I", "-S", "-B", __file__, inside]
     os.execvp("bwrap", argv)  # noqa: S606
 
@@ -55,7 +59,8 @@ def _isolate(spec: dict[str, Any]) -> None:
     """Go on in new mount and PID namespaces; the process that came here only waits for the one that goes on."""
     uid, gid = os.geteuid(), os.getegid()
     user = CLONE_NEWUSER if spec["sandbox"] == "user-namespace" else 0
-    _check(libc.unshare(CLONE_NEWNS | CLONE_NEWPID | user), "unshare")
+    named = CLONE_NEWUTS if spec["hostname"] else 0
+    _check(libc.unshare(CLONE_NEWNS | CLONE_NEWPID | user | named), "unshare")
     if user:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
@@ -63,6 +68,11 @@ def _isolate(spec: dict[str, Any]) -> None:
     _mount(None, "/", MS_REC | MS_PRIVATE)
     if spec["opt_ml"]:
         _bind_opt_ml(spec["opt_ml"])
+    for path, source in spec["files"].items():
+        _mount(source, path, MS_BIND)
+    if named:
+        name = spec["hostname"].encode()
+        _check(libc.sethostname(name, len(name)), "sethostname")
     child = os.fork()
     if child:
         os.close(spec["lifeline"])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 INIT = Path(__file__).with_name("init.py")
@@ -22,11 +23,30 @@ name /opt/ml are rewritten, and code that names it literally breaks."""
 _OPT_ML = re.compile(r"/opt/ml(?![\w.-])")
 
 
+@dataclass(frozen=True)
+class Machine:
+    """What a child takes for its machine, where it can be shut in: a name, and files of /etc of its own."""
+
+    name: str
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """By the path that the child sees; only files that this machine has, too, can be replaced."""
+
+
 def command(
-    rung: str, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, opt_ml: Path | None, lifeline: int
+    rung: str,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    opt_ml: Path | None,
+    lifeline: int,
+    machine: Machine | None = None,
 ) -> list[str]:
     """The command line that runs `argv` on this rung, in a process with the environment `env`."""
+    files = machine.files if machine else {}
     spec = {
+        "hostname": machine.name if machine else None,
+        "files": {path: str(source) for path, source in files.items() if Path(path).is_file()},
         "sandbox": rung,
         "argv": list(argv),
         "cwd": str(cwd),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mlplat.localcloud import processes, sandbox
+from mlplat.localcloud.sandbox import Machine
 
 log = logging.getLogger(__name__)
 
@@ -64,18 +65,20 @@ class Supervisor:
         opt_ml: Path | None = None,
         on_line: Callable[[str], None] | None = None,
         label: str,
+        machine: Machine | None = None,
     ) -> Child:
         """Start `argv` with exactly `env`; `on_line` gets its output, both streams merged, from a thread.
 
-        `opt_ml` is what the child alone sees as /opt/ml. Where this machine can't do that, /opt/ml is replaced in
-        `argv` and in the SM_* variables. A program that can't be found makes a child that exits with 127.
+        `opt_ml` is what the child alone sees as /opt/ml, `machine` its host name and files of /etc. Where this machine
+        can't do that, /opt/ml is replaced in `argv` and in the SM_* variables. A program that can't be found makes a
+        child that exits with 127.
         """
         if opt_ml and not self.private:
             argv = [sandbox.rewritten(each, opt_ml) for each in argv]
             env = sandbox.rewritten_environment(env, opt_ml)
         if self._is_closed():
             raise RuntimeError("the local cloud is stopping")
-        child = Child(self, argv, {**env, TAG: str(self.folder)}, cwd, opt_ml, on_line, label)
+        child = Child(self, argv, {**env, TAG: str(self.folder)}, cwd, opt_ml, on_line, label, machine)
         with self._lock:
             self._children.add(child)
         if self._is_closed():  # meanwhile
@@ -133,14 +136,18 @@ class Child:
         opt_ml: Path | None,
         on_line: Callable[[str], None] | None,
         label: str,
+        machine: Machine | None = None,
     ) -> None:
         self.label, self._supervisor, self._on_line = label, supervisor, on_line
         lifeline, self._lifeline = os.pipe()
         self._gone = threading.Event()
         self._talk = threading.Lock()
+        command = sandbox.command(
+            supervisor.sandbox, argv, env=env, cwd=cwd, opt_ml=opt_ml, lifeline=lifeline, machine=machine
+        )
         try:
             self._process = subprocess.Popen(
-                sandbox.command(supervisor.sandbox, argv, env=env, cwd=cwd, opt_ml=opt_ml, lifeline=lifeline),
+                command,
                 env=env,
                 pass_fds=[lifeline],
                 stdin=subprocess.DEVNULL,

@@ -176,18 +176,22 @@ def confirm(question: str, *, flag: str, expect: str = "yes") -> None:
     Raises UsageError.
     """
     if mode.json or not is_terminal():
-        raise UsageError(f"{question}: approval is required and there is no terminal to ask", hint=_again(flag))
+        raise UsageError(f"{question}: approval is required and there is no terminal to ask", hint=typed_again(flag))
     answer = typer.prompt(f"{question} Type '{expect}' to go on", default="", show_default=False, err=True)
     if answer.strip() != expect:
         raise UsageError("not approved; nothing was changed")
 
 
-def _again(flag: str) -> str:
-    """The command as it was typed, with a flag that goes on without asking."""
+def typed_again(flags: str, *, without: str = "") -> str:
+    """The command as it was typed, with flags that it lacked, and without one (and its value) that was wrong."""
     import shlex
 
-    words = [word for word in sys.argv[1:] if word != flag.replace("--", "--no-", 1)]
-    return shlex.join(["mlplat", *words, flag])
+    words, added = sys.argv[1:], shlex.split(flags)
+    if without in words:
+        place = words.index(without)
+        words = words[:place] + words[place + 2 :]
+    opposite = {flag.replace("--", "--no-", 1) for flag in added}
+    return shlex.join(["mlplat", *(word for word in words if word not in opposite), *added])
 
 
 @contextmanager

@@ -59,6 +59,11 @@ def summary(plan: Plan) -> str:
     return ", ".join(counts) or "nothing to change"
 
 
+def losses(plan: Plan) -> str:
+    """What data goes, in words: `This loses data: ml_data_infrastructure.bucket.raw (12 objects, 3.4 MB)`."""
+    return "This loses data: " + ", ".join(f"{step.address} ({step.holds})" for step in plan.losing)
+
+
 def _rendered(plan: Plan) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
@@ -70,7 +75,8 @@ def _rendered(plan: Plan) -> RenderableType:
     drifted = sum(step.drifted for step in shown)
     trail += f"; {drifted} of them changed by hand" if drifted else ""
     leaned = [Text(f"excluded, and used as it is: {address}", style="yellow") for address in sorted(plan.borrowed)]
-    return Group(*trees, *leaned, Text(f"{plan.namespace}: {summary(plan)}{trail}", style="bold"))
+    lost = [Text(f"data is lost: {step.address}: {step.holds}", style="bold red") for step in plan.losing]
+    return Group(*trees, *leaned, *lost, Text(f"{plan.namespace}: {summary(plan)}{trail}", style="bold"))
 
 
 def by_template(steps: Iterable[Step]) -> Iterator[tuple[str, list[Step]]]:
@@ -94,6 +100,8 @@ def _template(name: str, steps: list[Step]) -> Tree:
     tree = Tree(Text(name, style="bold"), guide_style="dim")
     for step in steps:
         branch = tree.add(headline(step))
+        if step.afterwards:
+            branch.add(Text(step.afterwards, style="dim"))
         if step.action in (Action.UPDATE, Action.REPLACE, Action.ADOPT):
             for change in step.changes:
                 for line in field_lines(change, step.causes.get(change.field)):
@@ -109,8 +117,16 @@ def headline(step: Step) -> Text:
     text = Text.assemble((f"{rune} ", style), (step.address.split(".", 1)[1], style), ("  ", ""), (step.name, "dim"))
     if step.gone:
         text.append(f"  {step.reason}: deleted by hand", style="italic yellow")
+    elif step.loses_data:
+        text.append(f"  {step.reason}", style="bold red")
+    elif step.action is Action.RETAIN:
+        text.append(f"  kept: {step.reason}", style="italic blue")
     elif step.reason and step.action is not Action.CREATE:
         text.append(f"  {step.reason}", style="italic dim")
+    if step.order == "delete first":
+        text.append("; the old one is deleted before the new one is made", style="bold magenta")
+    elif step.order:
+        text.append("; the new one is made before the old one goes", style="italic dim")
     return text
 
 

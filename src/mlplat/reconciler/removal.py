@@ -161,6 +161,7 @@ class Removal:
             users=users,
             used=frozenset(each.needs),
             empties=self._named(address),
+            holds=self.held.get(address) if seen else None,
             deposed=each.deposed,
         )
 

@@ -78,6 +78,8 @@ class Step:
     """Field -> why it differs, as far as the state can tell."""
     gone: bool = False
     """It was there as it was applied, and somebody deleted it."""
+    holds: str | None = None
+    """The data in it, in words, when it is to go or would be."""
 
     @property
     def drifted(self) -> bool:
@@ -106,6 +108,24 @@ class Step:
             return False
         return self.resource.create_first and self.resource.name != self.seen.fields.get("name", self.seen.id)
 
+    @property
+    def order(self) -> str | None:
+        """Which of the two objects of a replace is there alone for a while; None for any other step."""
+        if self.action is not Action.REPLACE:
+            return None
+        return "create first" if self.creates_first else "delete first"
+
+    @property
+    def loses_data(self) -> bool:
+        """Whether data goes with it."""
+        return self.action is Action.DELETE and self.holds is not None
+
+    @property
+    def afterwards(self) -> str | None:
+        """What is left of it for a while once it is deleted, in words."""
+        going = self.action is Action.DELETE and self.seen is not None and self.resource is not None
+        return self.resource.afterwards() if going and self.resource else None
+
     def to_json(self) -> dict[str, Any]:
         """What `plan --json` shows of it."""
         return {
@@ -115,6 +135,10 @@ class Step:
             "name": self.name,
             "id": self.id,
             "reason": self.reason,
+            "order": self.order,
+            "holds": self.holds,
+            "loses_data": self.loses_data,
+            "afterwards": self.afterwards,
             "drifted": self.drifted,
             "changes": [self._change(change) for change in self.changes],
             "needs": sorted(self.needs),
@@ -149,6 +173,11 @@ class Plan:
         return tuple(step for step in self.steps if step.is_pending)
 
     @property
+    def losing(self) -> tuple[Step, ...]:
+        """The steps that data goes with."""
+        return tuple(step for step in self.steps if step.loses_data)
+
+    @property
     def is_empty(self) -> bool:
         """Whether reality already is what is wanted."""
         return not self.pending
@@ -171,6 +200,7 @@ class Plan:
             "destroy": self.destroy,
             "counts": {action.value: count for action, count in self.counts.items()},
             "excluded_but_needed": sorted(self.borrowed),
+            "loses_data": [step.address for step in self.losing],
             "steps": [step.to_json() for step in self.steps],
         }
 

@@ -111,6 +111,10 @@ class Resource(ABC):
         """What would be lost with it, in words ("1,204 objects"), or None when it is empty."""
         return None
 
+    def afterwards(self) -> str | None:
+        """What is left of it once it is deleted, and until when, in words; None where nothing is."""
+        return None
+
     def empty(self, aws: Session, id: str) -> None:
         """Delete the data in it. Called only when the user named the address."""
 

@@ -111,12 +111,12 @@ def test_what_is_in_it_is_counted_and_only_empty_takes_it(world: World) -> None:
     id = bucket.create(world.aws)
     assert bucket.data(world.aws, id) is None
     fill(world, id, versions=1)
-    assert bucket.data(world.aws, id) == "1 object"
+    assert bucket.data(world.aws, id) == "1 object, 1 B"
     fill(world, id, versions=2)
     s3.create_multipart_upload(Bucket=id, Key="big.bin")
-    assert bucket.data(world.aws, id) == "1 object and 2 old versions and 1 unfinished upload"
+    assert bucket.data(world.aws, id) == "1 object and 2 old versions and 1 unfinished upload, 3 B"
     s3.delete_object(Bucket=id, Key="customers.csv")
-    assert bucket.data(world.aws, id) == "4 old versions and 1 unfinished upload"
+    assert bucket.data(world.aws, id) == "4 old versions and 1 unfinished upload, 3 B"
     bucket.empty(world.aws, id)
     assert bucket.data(world.aws, id) is None
     bucket.delete(world.aws, id)
@@ -131,7 +131,7 @@ def test_more_than_a_page_is_emptied_in_batches(world: World, monkeypatch: pytes
     for index in range(21):
         s3.put_object(Bucket=id, Key=f"{index % 15}", Body=b"")
     s3.delete_object(Bucket=id, Key="0")
-    assert bucket.data(world.aws, id) == "4+ objects"
+    assert bucket.data(world.aws, id) == "more than 4 objects, 0 B in the first 4"
     bucket.empty(world.aws, id)
     assert bucket.data(world.aws, id) is None
 

@@ -199,7 +199,7 @@ def test_records_are_data_and_emptying_deletes_the_offline_ones(world: World) ->
     assert seen is not None
     bucket, _, folder = str(seen.outputs["offline_uri"]).removeprefix("s3://").partition("/")
     world.client("s3").put_object(Bucket=bucket, Key=f"{folder}/year=2026/x.parquet", Body=b"x")
-    assert group.data(world.aws, group.name) == f"records in s3://{bucket}/{folder}/"
+    assert group.data(world.aws, group.name) == f"records in s3://{bucket}/{folder}/ (1 file, 1 B)"
     group.empty(world.aws, group.name)
     assert "Contents" not in world.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{folder}/year=2026")
     assert group.data(world.aws, group.name) == "records online"

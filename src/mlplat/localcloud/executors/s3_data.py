@@ -139,14 +139,20 @@ def unpack(s3: Any, uri: str, folder: Path) -> None:
             raise DataError(f"{uri} is not an archive that can be unpacked: {error}") from error
 
 
-def pack(s3: Any, folder: Path, place: Place, kms_key: str | None = None) -> None:
-    """Upload the content of `folder` as one tar.gz. Raises DataError."""
-    with tempfile.NamedTemporaryFile(dir=folder.parent, suffix=".tar.gz") as archive:
+def pack(s3: Any, folders: Sequence[Path], place: Place, kms_key: str | None = None) -> None:
+    """Upload the content of the folders as one tar.gz; of files with one name, the first. Raises DataError."""
+    with tempfile.NamedTemporaryFile(dir=folders[0].parent, suffix=".tar.gz") as archive:
         with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=6) as opened:
-            for each in sorted(folder.iterdir()):
-                opened.add(each, arcname=each.name)
+            for name, each in _together(folders).items():
+                opened.add(each, arcname=name, recursive=False)
         archive.flush()
         upload(s3, Path(archive.name), place, kms_key)
+
+
+def _together(folders: Sequence[Path]) -> dict[str, Path]:
+    """What is in the folders, by its path within them, a folder before what is in it."""
+    found = {each.relative_to(top).as_posix(): each for top in reversed(folders) for each in top.rglob("*")}
+    return dict(sorted(found.items()))
 
 
 def upload_tree(s3: Any, folder: Path, place: Place, kms_key: str | None = None) -> None:

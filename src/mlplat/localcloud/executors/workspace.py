@@ -1,4 +1,4 @@
-"""The folders and the environment of one job: what the container of SageMaker would see."""
+"""The folders and the environment of one host of a job: what the container of SageMaker would see."""
 
 from __future__ import annotations
 
@@ -24,18 +24,17 @@ INHERITED = frozenset(
 
 
 class Workspace:
-    """The private folder of a job: `ml` becomes its /opt/ml; home, temporary files and packages stand beside it."""
+    """The private folder of a host: `ml` becomes its /opt/ml; home, temporary files and packages stand beside it."""
 
-    def __init__(self, cloud: Cloud, job: str) -> None:
-        self._cloud = cloud
-        self.root = cloud.folder / "jobs" / cloud.region / job
+    def __init__(self, cloud: Cloud, root: Path) -> None:
+        self._cloud, self.root = cloud, root
         self.ml = self.root / "ml"
 
-    def make(self) -> None:
-        """Make the folders, empty."""
+    def make(self, folders: Sequence[str] = ()) -> None:
+        """Make the folders, empty; `folders` are those under /opt/ml."""
         shutil.rmtree(self.root, ignore_errors=True)
-        for name in ("ml/input/config", "ml/input/data", "ml/model", "ml/output/data", "ml/code", "home", "tmp"):
-            (self.root / name).mkdir(parents=True)
+        for name in ("ml", "home", "tmp", *(f"ml/{each}" for each in folders)):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
 
     def remove(self) -> None:
         """Delete everything."""
@@ -45,21 +44,22 @@ class Workspace:
         """The folder of a channel."""
         return self.ml / "input" / "data" / name
 
-    def failure(self) -> str:
-        """What the container said about its failure, or nothing."""
+    def said(self, name: str) -> str:
+        """What the container has written to /opt/ml/output/NAME (`failure`), or nothing."""
         try:
-            return (self.ml / "output" / "failure").read_text(errors="replace").strip()
+            return (self.ml / "output" / name).read_text(errors="replace").strip()
         except OSError:
             return ""
 
-    def configure(self, job: Mapping[str, Any], hosts: Sequence[str], host: str) -> None:
-        """Write the three files of `input/config` for one host of the job."""
-        for name, value in (
-            ("resourceconfig", resources(job, hosts, host)),
-            ("inputdataconfig", inputs(job)),
-            ("hyperparameters", dict(job.get("HyperParameters", {}))),
-        ):
-            (self.ml / "input" / "config" / f"{name}.json").write_text(json.dumps(value))
+    def inside(self, path: str) -> Path | None:
+        """Where a path under /opt/ml lies; None for one that isn't."""
+        normal = Path(os.path.normpath(path))
+        return self.ml / normal.relative_to(OPT_ML) if normal.is_relative_to(OPT_ML) else None
+
+    def configure(self, folder: str, files: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write the JSON files that tell the container about its job into a folder under /opt/ml."""
+        for name, value in files.items():
+            (self.ml / folder / f"{name}.json").write_text(json.dumps(value))
 
     def name_real_paths(self) -> None:
         """Where a job can't have an /opt/ml of its own, the SDK's driver scripts name the real folder instead."""
@@ -67,8 +67,11 @@ class Workspace:
             if script.suffix in (".sh", ".py", ".json"):
                 script.write_text(script.read_text().replace(OPT_ML, str(self.ml)))
 
-    def environment(self, job: Mapping[str, Any]) -> dict[str, str]:
-        """The complete environment of the job's container: nothing of the user's account, the local cloud's own."""
+    def environment(self, about: Mapping[str, str], given: Mapping[str, str], *, isolated: bool) -> dict[str, str]:
+        """The complete environment of the container: nothing of the user's account, the local cloud's own.
+
+        `about` the job, and what the request has `given`. SageMaker gives an `isolated` container no credentials.
+        """
         kept = {k: v for k, v in os.environ.items() if k in INHERITED or k.startswith(("LC_", "PIP_"))}
         programs = self._programs()
         packages = str(self.root / "packages")
@@ -82,13 +85,11 @@ class Workspace:
             "PYTHONUNBUFFERED": "1",
             "PYTHONIOENCODING": "UTF-8",
             "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,localhost"])),
-            "TRAINING_JOB_NAME": job["TrainingJobName"],
-            "TRAINING_JOB_ARN": job["TrainingJobArn"],
         }
         access = self._cloud.environment()
-        if job.get("EnableNetworkIsolation"):  # SageMaker gives such a container no credentials
+        if isolated:
             access = {k: v for k, v in access.items() if k in ("AWS_REGION", "AWS_DEFAULT_REGION")}
-        return kept | own | access | dict(job.get("Environment", {}))
+        return kept | own | access | dict(about) | dict(given)
 
     def _programs(self) -> Path:
         """python3 and pip3 as the containers have them on PATH: this Python, with what is installed in it."""
@@ -103,33 +104,3 @@ class Workspace:
                 fresh.chmod(0o755)
                 fresh.replace(program)
         return folder
-
-
-def resources(job: Mapping[str, Any], hosts: Sequence[str], host: str) -> dict[str, Any]:
-    """resourceconfig.json, in the names that the toolkits and the SDK's drivers read."""
-    kind = job["ResourceConfig"].get("InstanceType", "")
-    group = {"instance_group_name": "homogeneousCluster", "instance_type": kind, "hosts": list(hosts)}
-    return {
-        "current_host": host,
-        "current_instance_type": kind,
-        "current_group_name": "homogeneousCluster",
-        "hosts": list(hosts),
-        "instance_groups": [group],
-        "network_interface_name": "eth0",
-    }
-
-
-def inputs(job: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """inputdataconfig.json: what a container is told of each channel."""
-    mode = job["AlgorithmSpecification"]["TrainingInputMode"]
-    told = {}
-    for channel in job.get("InputDataConfig", ()):
-        source = channel["DataSource"].get("S3DataSource", {})
-        told[channel["ChannelName"]] = {
-            "TrainingInputMode": channel.get("InputMode", mode),
-            "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
-            "RecordWrapperType": channel.get("RecordWrapperType", "None"),
-        }
-        if "ContentType" in channel:
-            told[channel["ChannelName"]]["ContentType"] = channel["ContentType"]
-    return told

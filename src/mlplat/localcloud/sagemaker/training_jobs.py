@@ -22,6 +22,9 @@ SUMMARY = (
     "SecondaryStatus",
 )  # fmt: skip
 
+MOST_INSTANCES = 20
+"""Instances of one job."""
+
 DEFAULTS: dict[str, Any] = {
     "EnableNetworkIsolation": False,
     "EnableInterContainerTrafficEncryption": False,
@@ -171,16 +174,22 @@ def check_algorithm(algorithm: Mapping[str, Any]) -> None:
 
 
 def check_resources(resources: Mapping[str, Any]) -> None:
-    """One instance: the local cloud has one machine."""
+    """Instances of one type, or in groups."""
     groups = resources.get("InstanceGroups", ())
+    if bool(groups) == bool(resources.get("InstanceType")):
+        raise invalid("ResourceConfig must have exactly one of InstanceType and InstanceGroups.")
     count = sum(each["InstanceCount"] for each in groups) if groups else resources.get("InstanceCount", 1)
-    kind = groups[0]["InstanceType"] if groups else resources.get("InstanceType")
-    if not kind:
-        raise invalid("ResourceConfig must have an InstanceType.")
-    if count > 1:
+    check_number(groups[0]["InstanceType"] if groups else resources["InstanceType"], count, "training")
+
+
+def check_number(kind: str, count: int, use: str) -> None:
+    """As many instances as a quota of AWS would let a small account have: each is a process here."""
+    if not 1 <= count <= MOST_INSTANCES:
         raise limit_exceeded(
-            f"The account-level service limit '{kind} for training job usage' is 1 Instances, with current utilization "
-            f"of 0 Instances and a request delta of {count} Instances. The local cloud trains on one instance."
+            f"The account-level service limit '{kind} for {use} job usage' is {MOST_INSTANCES} Instances, with current "
+            f"utilization of 0 Instances and a request delta of {count} Instances. Please use AWS Service Quotas to "
+            "request an increase for this quota. If AWS Service Quotas is not available, contact AWS support to "
+            "request an increase for this quota."
         )
 
 

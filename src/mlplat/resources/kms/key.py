@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from mlplat.aws import FRESH_PRINCIPAL, Quirk, Session, tag_list, tag_map
@@ -119,6 +120,12 @@ class KmsKey(Resource):
             return
         with aws.gone_is_fine():
             kms.schedule_key_deletion(KeyId=id, PendingWindowInDays=self.deletion_window_days)
+
+    def afterwards(self) -> str:
+        """The window in which the key can still be taken back."""
+        days = self.deletion_window_days
+        last = (datetime.now(UTC) + timedelta(days=days)).date()
+        return f"AWS keeps it for {days} days, until {last}; an apply before that takes the same key back"
 
     def _observed(self, aws: Session, key: dict[str, Any]) -> Observed:
         kms, id = aws.client("kms"), str(key["KeyId"])

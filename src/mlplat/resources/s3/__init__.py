@@ -20,20 +20,31 @@ PASSING = (Quirk("InternalError|SlowDown|ServiceUnavailable|503", ""),)
 
 
 def contents(aws: Session, bucket: str) -> str | None:
-    """What the bucket holds, in words, from one page of its versions; None when it holds nothing at all.
+    """What the bucket holds, with its size, from one page of its versions; None when it holds nothing at all.
 
-    Delete markers count as old versions: S3 refuses to delete a bucket that has one.
+    Of more than a page only the first is counted: a bucket of millions would cost minutes and money. Delete markers
+    count as old versions: S3 refuses to delete a bucket that has one.
     """
     s3 = aws.client("s3")
     page = aws.find(lambda: s3.list_object_versions(Bucket=bucket, MaxKeys=PAGE)) or {}
-    if page.get("IsTruncated"):
-        return f"{PAGE:,}+ objects"
     versions = page.get("Versions", ())
+    size = sum(each.get("Size", 0) for each in versions)
+    if page.get("IsTruncated"):
+        return f"more than {PAGE:,} objects, {in_bytes(size)} in the first {PAGE:,}"
     live = sum(1 for each in versions if each["IsLatest"])
     old = len(versions) - live + len(page.get("DeleteMarkers", ()))
     uploads = aws.find(lambda: s3.list_multipart_uploads(Bucket=bucket, MaxUploads=PAGE)) or {}
     counts = ((live, "object"), (old, "old version"), (len(uploads.get("Uploads", ())), "unfinished upload"))
-    return " and ".join(f"{count:,} {what}{'s' if count > 1 else ''}" for count, what in counts if count) or None
+    told = " and ".join(f"{count:,} {what}{'s' if count > 1 else ''}" for count, what in counts if count)
+    return f"{told}, {in_bytes(size)}" if told else None
+
+
+def in_bytes(size: int) -> str:
+    """A size as people read it: `1.5 MB`."""
+    amount, left = float(size), ["B", "KB", "MB", "GB", "TB", "PB"]
+    while amount >= 999.5 and len(left) > 1:
+        amount, left = amount / 1000, left[1:]
+    return f"{amount:.3g} {left[0]}"
 
 
 def delete_contents(aws: Session, bucket: str, prefix: str = "") -> None:

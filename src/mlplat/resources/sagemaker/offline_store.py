@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlplat.aws import Session
-from mlplat.resources.s3 import delete_contents
+from mlplat.resources.s3 import delete_contents, in_bytes
 
 Store = Mapping[str, Any]
 """The OfflineStoreConfig of a description; empty without an offline store."""
@@ -45,12 +45,16 @@ def outputs(store: Store) -> dict[str, str]:
 
 
 def records(aws: Session, store: Store) -> str | None:
-    """Where its records are, None when there is none."""
+    """Where its records are and how big, from one page of their files; None when there is none."""
     if "offline_uri" not in outputs(store):
         return None
     (bucket, folder), client = _folder(store), aws.client("s3")
-    found = aws.find(lambda: client.list_objects_v2(Bucket=bucket, Prefix=f"{folder}data/", MaxKeys=1))
-    return f"records in s3://{bucket}/{folder}data/" if found and found.get("KeyCount") else None
+    found = aws.find(lambda: client.list_objects_v2(Bucket=bucket, Prefix=f"{folder}data/")) or {}
+    files = found.get("Contents", ())
+    if not files:
+        return None
+    count = f"{'more than ' if found.get('IsTruncated') else ''}{len(files):,} file{'s' if len(files) > 1 else ''}"
+    return f"records in s3://{bucket}/{folder}data/ ({count}, {in_bytes(sum(each['Size'] for each in files))})"
 
 
 def clear(aws: Session, store: Store) -> None:
