@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlplat.aws import Session
-from mlplat.errors import ApiError, UsageError
+from mlplat.errors import UsageError
 from mlplat.reconciler.state import Store
 from mlplat.settings import Settings
 from mlplat.workflows import registry, train
@@ -57,33 +57,22 @@ def test_what_there_is_is_listed(
 
 
 class Answers:
-    """A session that keeps what is sent; creates are refused `refusals` times."""
+    """A session that keeps what is sent."""
 
-    def __init__(self, *refusals: str) -> None:
-        self.refusals, self.sent = list(refusals), list[str]()
-        self.session = Session("development", "us-east-1")
+    def __init__(self) -> None:
+        self.sent = list[str]()
 
     def client(self, service: str) -> Any:
         return self
 
     def create_training_job(self, **request: Any) -> None:
-        if self.refusals:
-            raise ApiError(
-                service="sagemaker",
-                operation="create_training_job",
-                code="ValidationException",
-                reason=self.refusals.pop(0),
-            )
         self.sent.append(request["TrainingJobName"])
-
-    def patiently(self, *args: Any, **named: Any) -> Any:
-        return self.session.patiently(*args, **named)
 
 
 def submitted(
-    monkeypatch: pytest.MonkeyPatch, status: str | None, *, model: bool, refusals: tuple[str, ...] = ()
+    monkeypatch: pytest.MonkeyPatch, status: str | None, *, model: bool
 ) -> tuple[list[str], tuple[str, bool]]:
-    answers = Answers(*refusals)
+    answers = Answers()
     place = SimpleNamespace(name=lambda *_parts, limit: "base")
     monkeypatch.setattr(train, "latest_attempt", lambda _platform, base: (base, status))
     monkeypatch.setattr(train, "has_model", lambda _platform, _job: model)
@@ -100,11 +89,6 @@ def test_the_same_training_is_joined(monkeypatch: pytest.MonkeyPatch, status: st
 
 def test_a_training_whose_model_is_gone_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert submitted(monkeypatch, "Completed", model=False) == (["base-r2"], ("base-r2", True))
-
-
-def test_a_role_made_a_moment_ago_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    refusal = "Could not assume role arn:aws:iam::123456789012:role/x. Please ensure that the role exists"
-    assert submitted(monkeypatch, None, model=False, refusals=(refusal,)) == (["base"], ("base", True))
 
 
 @pytest.mark.parametrize(("served_on", "image"), [("ml.m5.large", "cpu"), ("ml.g5.xlarge", "gpu")])

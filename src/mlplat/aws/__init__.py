@@ -6,19 +6,13 @@ connection was never made. When the outcome of a call is unknown, `OutcomeUnknow
 """
 
 from mlplat.aws.client import READS, Client
-from mlplat.aws.retryable import BUSY_BUCKET, FRESH_PRINCIPAL, FRESH_ROLE, IN_USE, Quirk
 from mlplat.aws.session import Session
 from mlplat.aws.tags import tag_list, tag_map
 from mlplat.aws.translation import is_absent, translated
 
 __all__ = [
-    "BUSY_BUCKET",
-    "FRESH_PRINCIPAL",
-    "FRESH_ROLE",
-    "IN_USE",
     "READS",
     "Client",
-    "Quirk",
     "Session",
     "is_absent",
     "tag_list",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from mlplat.aws.retryable import patience
 from mlplat.aws.throttling import is_throttled
 from mlplat.aws.translation import is_unsent, translated
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
 READS = re.compile(r"(describe|get|list|head|batch_get|search|simulate|lookup)_|head_|search$")
 """Operations that change nothing, by boto3's method name."""
+
+THROTTLED_WITHIN = 600.0
+"""Seconds after which a call that is still throttled fails: somebody else uses up the account's budget."""
+
+UNSENT_WITHIN = 10.0
+"""Seconds to go on when no connection can be made, or a read gets no usable answer."""
 
 
 class Client:
@@ -44,6 +51,8 @@ class Client:
             with translated(self._service, operation, repeatable=repeatable):
                 return send()
 
-        patient = self._session.retrying(is_throttled, within=120.0, first=0.2, most=8.0)
-        brisk = self._session.retrying(is_unsent, within=10.0, first=0.1, most=3.0)
-        return patient(brisk, attempt)
+        repeat = self._session.retrying
+        passing = repeat(lambda error: patience(error, asked=False))
+        patient = repeat(lambda error: THROTTLED_WITHIN * is_throttled(error), first=0.2, most=8.0)
+        brisk = repeat(lambda error: UNSENT_WITHIN * is_unsent(error), first=0.1, most=3.0)
+        return passing(patient, brisk, attempt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import tenacity
 
 from mlplat.aws.client import Client
-from mlplat.aws.retryable import Quirk, matches
+from mlplat.aws.retryable import patience
 from mlplat.aws.translation import is_absent, translate_local
 from mlplat.errors import ApiError, Interrupted, WaitTimeout
 
@@ -122,9 +122,12 @@ class Session:
             if not is_absent(error):
                 raise
 
-    def patiently(self, call: Callable[[], T], quirks: Sequence[Quirk], *, within: float = 120.0) -> T:
-        """Repeat `call` while it fails with one of `quirks`, for at most `within` seconds."""
-        return self.retrying(lambda error: matches(error, quirks), within=within, first=0.25, most=10.0)(call)
+    def patiently(self, call: Callable[[], T]) -> T:
+        """Repeat `call` while it is refused as the table says (`retryable`), the rows that are `asked` among them.
+
+        For calls about an object that was made a moment ago, and for those that look before each attempt.
+        """
+        return self.retrying(lambda error: patience(error, asked=True))(call)
 
     def wait(
         self,
@@ -155,16 +158,38 @@ class Session:
             raise Interrupted(f"stopped while waiting for {self.address or 'AWS'}; run the same command again to go on")
 
     def retrying(
-        self, wanted: Callable[[BaseException], bool], *, within: float, first: float, most: float
+        self, limit: Callable[[BaseException], float], *, first: float = 0.25, most: float = 10.0
     ) -> tenacity.Retrying:
-        """Repeat while `wanted` says so of the error: pauses from `first` to `most` seconds, with jitter."""
+        """Repeat what fails for as long as `limit` says of the error: seconds since it first failed so, 0 for never.
+
+        Pauses grow from `first` to `most` seconds, with jitter, so that threads refused together don't return together.
+        """
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception(wanted),
-            stop=tenacity.stop_after_delay(within),
-            wait=tenacity.wait_exponential_jitter(multiplier=first, max=most, jitter=first),
+            retry=tenacity.retry_if_exception(lambda error: limit(error) > 0),
+            stop=_Deadline(limit),
+            wait=tenacity.wait_random_exponential(multiplier=2 * first, max=most, min=first / 2),
             sleep=self.pause,
+            before_sleep=self._tell,
             reraise=True,
         )
+
+    def _tell(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, ApiError):
+            self.report(f"{error.code}: {error.reason}")
+
+
+class _Deadline(tenacity.stop.stop_base):
+    """Stops once a call has been failing for as long as `limit` says of its last error."""
+
+    def __init__(self, limit: Callable[[BaseException], float]) -> None:
+        self._limit, self._since = limit, 0.0
+
+    def __call__(self, state: tenacity.RetryCallState) -> bool:
+        error, now = state.outcome.exception() if state.outcome else None, time.monotonic()
+        if state.attempt_number == 1:
+            self._since = now
+        return error is None or now - self._since >= self._limit(error)
 
 
 class _Shared:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mlplat.aws import FRESH_ROLE
 from mlplat.errors import MlplatError, UsageError, telling
 from mlplat.settings import Workload
 from mlplat.templates.images import image_uri
@@ -116,7 +115,7 @@ def submit(platform: Platform, inputs: Inputs, *, force: bool = False) -> tuple[
     request = training_request(platform, inputs, name)
     create = platform.session.client("sagemaker").create_training_job
     with telling(f"starting training job {name}", "mlplat config show training"):
-        platform.session.patiently(lambda: create(**request), FRESH_ROLE)
+        create(**request)
     return name, True
 
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlplat.aws import FRESH_ROLE
 from mlplat.errors import MlplatError, UsageError, telling
 from mlplat.settings import Workload
 from mlplat.workflows import train
@@ -52,7 +51,7 @@ def submit(platform: Platform, inputs: Inputs, *, force: bool = False) -> tuple[
     wanted = request(platform, inputs, name)
     create = platform.session.client("sagemaker").create_hyper_parameter_tuning_job
     with telling(f"starting tuning job {name}", f"mlplat config show workloads.{inputs.workload}.tuning"):
-        platform.session.patiently(lambda: create(**wanted), FRESH_ROLE)
+        create(**wanted)
     return name, True
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import re
 import tarfile
 from dataclasses import replace
 from typing import Any
@@ -213,26 +212,3 @@ def test_counts_of_scaled_variants_are_not_compared() -> None:
     assert seen is not None
     assert scaled.compare(seen) == []
     assert replace(WANTED, instance_counts=None).compare(seen) == []
-
-
-def test_a_config_that_stays_unknown_is_not_waited_for_as_long_as_an_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    aws = Scripted({"UpdateEndpoint": absent("endpoint configuration")}).session()
-    patience = list[float]()
-
-    def patiently(self: Any, call: Any, quirks: Any, *, within: float = 120.0) -> Any:
-        patience.append(within)
-        try:
-            return call()
-        except ApiError as error:
-            passes = any(re.search(quirk.reason, error.reason) for quirk in quirks)
-            assert not (passes and within > 120), "an hour for what is there in seconds"
-            raise
-
-    monkeypatch.setattr(type(aws), "patiently", patiently)
-    with pytest.raises(ApiError):
-        WANTED.update(aws, WANTED.describe(aws_there()), frozenset({"endpoint_config"}))  # type: ignore[arg-type]
-    assert patience == [7200.0, 120.0]
-
-
-def aws_there() -> Any:
-    return Scripted({"DescribeEndpoint": there(EndpointConfigName="churn-old")}).session()

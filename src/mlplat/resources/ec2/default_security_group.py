@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from mlplat.aws import Session
 from mlplat.resources.base import Observed, Ref
 from mlplat.resources.ec2.rules import bring, observed
-from mlplat.resources.ec2.tagged import FRESH, Listing, Raw, Tagged
+from mlplat.resources.ec2.tagged import Listing, Raw, Tagged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class DefaultSecurityGroup(Tagged):
         by = {"vpc-id": [str(self.vpc)], "group-name": ["default"]}
         groups = aws.wait(f"default group of {self.vpc}", lambda: self.read(aws, by), bool, within=120.0, every=2.0)
         id = str(groups[0]["GroupId"])
-        aws.patiently(lambda: aws.client("ec2").create_tags(Resources=[id], Tags=self.all_tags(aws)), FRESH)
+        aws.patiently(lambda: aws.client("ec2").create_tags(Resources=[id], Tags=self.all_tags(aws)))
         self._empty(aws, groups[0])
         return id
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mlplat.aws import Session
-from mlplat.resources.ec2.tagged import Listing, Raw, Tagged, release
+from mlplat.resources.ec2.tagged import Listing, Raw, Tagged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,4 +46,5 @@ class ElasticIp(Tagged):
             if self.read(aws, {self.listing.id_filter: [id]}):
                 aws.client("ec2").release_address(AllocationId=id)
 
-        release(aws, attempt, within=600.0)
+        with aws.gone_is_fine():
+            aws.patiently(attempt)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from mlplat.aws import FRESH_ROLE, Session
+from mlplat.aws import Session
 from mlplat.resources.base import Ref
-from mlplat.resources.ec2.tagged import FRESH, Listing, Raw, Tagged, repeatable, unsuccessful
+from mlplat.resources.ec2.tagged import Listing, Raw, Tagged, repeatable, unsuccessful
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class FlowLog(Tagged):
             unsuccessful(answer, "create_flow_logs")
             return answer
 
-        made = repeatable(aws, lambda token: aws.patiently(lambda: send(token), (*FRESH_ROLE, *FRESH)))
+        made = repeatable(aws, lambda token: aws.patiently(lambda: send(token)))
         return self.settle(aws, str(made["FlowLogIds"][0]))
 
     def delete(self, aws: Session, id: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from mlplat.aws import Session
 from mlplat.errors import ApiError
 from mlplat.resources.base import Change, Observed, Ref
-from mlplat.resources.ec2.tagged import FRESH, Listing, Raw, Tagged, release
+from mlplat.resources.ec2.tagged import Listing, Raw, Tagged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +64,11 @@ class InternetGateway(Tagged):
         for raw in self.read(aws, {self.listing.id_filter: [id]}):
             for vpc in _attached(raw):
                 _detach(aws, id, vpc)
-        release(aws, lambda: ec2.delete_internet_gateway(InternetGatewayId=id), within=300.0)
+        with aws.gone_is_fine():
+            ec2.delete_internet_gateway(InternetGatewayId=id)
 
     def _attach(self, aws: Session, id: str) -> None:
-        call = aws.client("ec2").attach_internet_gateway
-        aws.patiently(lambda: call(InternetGatewayId=id, VpcId=self.vpc), FRESH)
+        aws.client("ec2").attach_internet_gateway(InternetGatewayId=id, VpcId=self.vpc)
 
 
 def _attached(raw: Raw) -> list[str]:
@@ -77,7 +77,8 @@ def _attached(raw: Raw) -> list[str]:
 
 def _detach(aws: Session, id: str, vpc: str) -> None:
     try:
-        release(aws, lambda: aws.client("ec2").detach_internet_gateway(InternetGatewayId=id, VpcId=vpc))
+        with aws.gone_is_fine():
+            aws.client("ec2").detach_internet_gateway(InternetGatewayId=id, VpcId=vpc)
     except ApiError as error:
         if error.code != "Gateway.NotAttached":
             raise

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from mlplat.aws import Session
 from mlplat.resources.base import Ref
-from mlplat.resources.ec2.tagged import FRESH, Listing, Raw, Tagged, repeatable
+from mlplat.resources.ec2.tagged import Listing, Raw, Tagged, repeatable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class NatGateway(Tagged):
                 TagSpecifications=self.tag_specifications(aws),
             )
 
-        made = repeatable(aws, lambda token: aws.patiently(lambda: send(token), FRESH))
+        made = repeatable(aws, send)
         return self.settle(aws, str(made["NatGateway"]["NatGatewayId"]))
 
     def delete(self, aws: Session, id: str) -> None:

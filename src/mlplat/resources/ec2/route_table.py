@@ -10,7 +10,7 @@ from mlplat.aws import Session
 from mlplat.errors import ApiError
 from mlplat.resources.base import Observed, Ref
 from mlplat.resources.ec2.routes import TARGETS, destination_of, seen_routes
-from mlplat.resources.ec2.tagged import FRESH, Listing, Raw, Tagged, filter_list, release, repeatable
+from mlplat.resources.ec2.tagged import Listing, Raw, Tagged, filter_list, repeatable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class RouteTable(Tagged):
             tags = self.tag_specifications(aws)
             return aws.client("ec2").create_route_table(VpcId=self.vpc, ClientToken=token, TagSpecifications=tags)
 
-        made = repeatable(aws, lambda token: aws.patiently(lambda: send(token), FRESH))
+        made = repeatable(aws, send)
         id = self.settle(aws, str(made["RouteTable"]["RouteTableId"]))
         self._route(aws, id, {})
         self._associate(aws, id, {})
@@ -71,7 +71,8 @@ class RouteTable(Tagged):
         for raw in self.read(aws, {self.listing.id_filter: [id]}):
             for association in _associations(raw).values():
                 _disassociate(aws, association)
-        release(aws, lambda: aws.client("ec2").delete_route_table(RouteTableId=id), within=300.0)
+        with aws.gone_is_fine():
+            aws.client("ec2").delete_route_table(RouteTableId=id)
 
     def _route(self, aws: Session, id: str, present: Mapping[str, Mapping[str, str]]) -> None:
         """Add and replace first, then take away: traffic that stays allowed is never cut."""
@@ -106,7 +107,7 @@ def _put_route(aws: Session, id: str, route: Mapping[str, Any], *, replace: bool
     params = {"RouteTableId": id, **destination_of(str(route["destination"])), **target}
     ec2 = aws.client("ec2")
     try:
-        aws.patiently(lambda: (ec2.replace_route if replace else ec2.create_route)(**params), FRESH)
+        (ec2.replace_route if replace else ec2.create_route)(**params)
     except ApiError as error:
         if error.code != "RouteAlreadyExists":
             raise
@@ -116,7 +117,7 @@ def _put_route(aws: Session, id: str, route: Mapping[str, Any], *, replace: bool
 def _put_association(aws: Session, id: str, subnet: str) -> None:
     ec2 = aws.client("ec2")
     try:
-        aws.patiently(lambda: ec2.associate_route_table(RouteTableId=id, SubnetId=subnet), FRESH)
+        ec2.associate_route_table(RouteTableId=id, SubnetId=subnet)
     except ApiError as error:
         if error.code != "Resource.AlreadyAssociated":
             raise

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from mlplat.aws import Quirk, Session
+from mlplat.aws import Session
 from mlplat.errors import ApiError, MlplatError
 from mlplat.resources.ec2.tagged import Raw, filter_list
 
@@ -18,9 +18,6 @@ Rule = Mapping[str, Any]
 
 PROTOCOLS = {"all": "-1", "6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
 """AWS answers these four by name whichever way they were given (API reference, IpPermission)."""
-
-FRESH_GROUP = (Quirk(r"InvalidGroup(Id)?\.NotFound|InvalidPrefixList\w*\.NotFound", ""),)
-"""A group made a moment ago; a rule that isn't there (InvalidPermission.NotFound) will not appear by waiting."""
 
 DIRECTIONS = {"ingress": "IpPermissions", "egress": "IpPermissionsEgress"}
 
@@ -63,7 +60,7 @@ def _each(aws: Session, call: Callable[..., Any], group: str, permissions: Seque
     if not permissions:
         return
     try:
-        aws.patiently(lambda: call(GroupId=group, IpPermissions=permissions), FRESH_GROUP)
+        call(GroupId=group, IpPermissions=permissions)
     except ApiError as error:
         if error.code not in ("InvalidPermission.Duplicate", "InvalidPermission.NotFound"):
             raise

@@ -10,7 +10,7 @@ from mlplat.aws import Session
 from mlplat.errors import MlplatError
 from mlplat.resources.base import Observed, Ref
 from mlplat.resources.ec2.rules import bring, normal, observed
-from mlplat.resources.ec2.tagged import FRESH, Listing, Raw, Tagged, filter_list, release
+from mlplat.resources.ec2.tagged import Listing, Raw, Tagged, filter_list
 
 REFERRING = {"ingress": "ip-permission.group-id", "egress": "egress.ip-permission.group-id"}
 
@@ -52,7 +52,7 @@ class SecurityGroup(Tagged):
         """The group, then exactly its rules."""
         params = {"GroupName": self.name, "Description": self.description, "VpcId": self.vpc}
         tags = self.tag_specifications(aws)
-        made = aws.patiently(lambda: aws.client("ec2").create_security_group(**params, TagSpecifications=tags), FRESH)
+        made = aws.client("ec2").create_security_group(**params, TagSpecifications=tags)
         id = self.settle(aws, str(made["GroupId"]))
         self._bring_rules(aws, id)
         return id
@@ -69,7 +69,8 @@ class SecurityGroup(Tagged):
             for raw in self.read(aws, {by: [id]}):
                 _forget(aws, raw, direction, id)
         self._wait_for_interfaces(aws, id)
-        release(aws, lambda: aws.client("ec2").delete_security_group(GroupId=id))
+        with aws.gone_is_fine():
+            aws.client("ec2").delete_security_group(GroupId=id)
 
     def _bring_rules(self, aws: Session, id: str) -> None:
         for raw in self.read(aws, {self.listing.id_filter: [id]}):

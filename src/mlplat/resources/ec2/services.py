@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from mlplat.aws import Session
 from mlplat.errors import MlplatError
 from mlplat.resources.base import Ref
-from mlplat.resources.ec2.tagged import FRESH
 
 OTHER_PREFIX = frozenset({"sagemaker.notebook", "sagemaker.studio", "sagemaker.experiments"})
 """Named aws.sagemaker.REGION.notebook, not com.amazonaws.REGION... (SageMaker developer guide, "VPC endpoints")."""
@@ -36,7 +35,7 @@ def by_zone(aws: Session, service: str, subnet_ids: Sequence[str | Ref]) -> tupl
     for each in ec2.pages("describe_vpc_endpoint_services", "ServiceDetails", ServiceNames=[name]):
         if {"ServiceType": "Interface"} in each["ServiceType"]:  # S3 is listed once more, as a gateway
             offered |= {*each.get("AvailabilityZones", ()), *each.get("AvailabilityZoneIds", ())}
-    subnets = aws.patiently(lambda: ec2.describe_subnets(SubnetIds=list(subnet_ids))["Subnets"], FRESH)
+    subnets = ec2.describe_subnets(SubnetIds=list(subnet_ids))["Subnets"]
     served = [each["SubnetId"] for each in subnets if offered & {each["AvailabilityZone"], each["AvailabilityZoneId"]}]
     if not served:
         raise MlplatError(

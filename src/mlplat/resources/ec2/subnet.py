@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from mlplat.aws import Session
 from mlplat.resources.base import Observed, Ref
-from mlplat.resources.ec2.tagged import FRESH, Listing, Raw, Tagged, release
+from mlplat.resources.ec2.tagged import Listing, Raw, Tagged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Subnet(Tagged):
         """The subnet, then whether it gives out public addresses."""
         params = {"VpcId": self.vpc, "CidrBlock": self.cidr, "AvailabilityZone": self.zone}
         tags = self.tag_specifications(aws)
-        made = aws.patiently(lambda: aws.client("ec2").create_subnet(**params, TagSpecifications=tags), FRESH)
+        made = aws.client("ec2").create_subnet(**params, TagSpecifications=tags)
         id = self.settle(aws, str(made["Subnet"]["SubnetId"]))
         if self.public_ip_on_launch:
             self._map_public_ip(aws, id)
@@ -62,9 +62,9 @@ class Subnet(Tagged):
 
     def delete(self, aws: Session, id: str) -> None:
         """Wait for network interfaces that are still going away."""
-        release(aws, lambda: aws.client("ec2").delete_subnet(SubnetId=id))
+        with aws.gone_is_fine():
+            aws.client("ec2").delete_subnet(SubnetId=id)
 
     def _map_public_ip(self, aws: Session, id: str) -> None:
         value = {"Value": self.public_ip_on_launch}
-        call = aws.client("ec2").modify_subnet_attribute
-        aws.patiently(lambda: call(SubnetId=id, MapPublicIpOnLaunch=value), FRESH)
+        aws.client("ec2").modify_subnet_attribute(SubnetId=id, MapPublicIpOnLaunch=value)

@@ -8,17 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from mlplat.aws import IN_USE, Quirk, Session, tag_list, tag_map
+from mlplat.aws import Session, tag_list, tag_map
 from mlplat.errors import ApiError, MlplatError, NotSettled, OutcomeUnknown
 from mlplat.resources.base import Observed, Resource
 
 T = TypeVar("T")
 Raw = Mapping[str, Any]
 """One object in EC2's own words."""
-
-FRESH = (Quirk(r".*NotFound", ""),)
-"""EC2 is eventually consistent: an id made a moment ago isn't known everywhere in it.
-Source: EC2 developer guide, "Eventual consistency"; terraform-provider-aws, internal/service/ec2."""
 
 ON_ITS_WAY = frozenset({"pending", "deleting"})
 GONE = frozenset({"deleted"})
@@ -162,20 +158,6 @@ def repeatable(aws: Session, call: Callable[[str], T]) -> T:
         except OutcomeUnknown:
             aws.pause(pause)
     return call(token)
-
-
-def release(aws: Session, call: Callable[[], Any], *, within: float = 900.0) -> None:
-    """Repeat a delete while objects that are themselves going away still use its object; gone is fine."""
-
-    def attempt() -> None:
-        try:
-            call()
-        except ApiError as error:
-            aws.report(f"{error.code}: {error.reason}")
-            raise
-
-    with aws.gone_is_fine():
-        aws.patiently(attempt, IN_USE, within=within)
 
 
 def unsuccessful(answer: Raw, operation: str) -> None:

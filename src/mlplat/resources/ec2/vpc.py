@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from mlplat.aws import Session
 from mlplat.resources.base import Observed
-from mlplat.resources.ec2.tagged import FRESH, Listing, Raw, Tagged, release
+from mlplat.resources.ec2.tagged import Listing, Raw, Tagged
 
 ATTRIBUTES = {"dns_support": "EnableDnsSupport", "dns_hostnames": "EnableDnsHostnames"}
 """Our fields and AWS's attributes, in the order in which they can be switched on."""
@@ -65,8 +65,9 @@ class Vpc(Tagged):
 
     def delete(self, aws: Session, id: str) -> None:
         """Refused while anything is left in it."""
-        release(aws, lambda: aws.client("ec2").delete_vpc(VpcId=id), within=300.0)
+        with aws.gone_is_fine():
+            aws.client("ec2").delete_vpc(VpcId=id)
 
     def _set(self, aws: Session, id: str, name: str) -> None:
         value = {ATTRIBUTES[name]: {"Value": getattr(self, name)}}
-        aws.patiently(lambda: aws.client("ec2").modify_vpc_attribute(VpcId=id, **value), FRESH)
+        aws.client("ec2").modify_vpc_attribute(VpcId=id, **value)

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from mlplat.aws import Quirk, Session, tag_list, tag_map
+from mlplat.aws import Session, tag_list, tag_map
 from mlplat.resources.base import Observed, Ref
 from mlplat.resources.ec2.services import by_zone, full_name, short_name
 from mlplat.resources.ec2.tagged import (
-    FRESH,
     Listing,
     Raw,
     Tagged,
@@ -22,9 +21,6 @@ from mlplat.resources.policy import Document, canonical
 
 UNSERVED = "mlplat:unserved-subnets"
 """Tag: the declared subnets whose zone the service isn't offered in, so that they don't show as missing."""
-
-LINGERING_NAME = (Quirk("InvalidParameter", "conflicting DNS domain"),)
-"""The private DNS name of an endpoint deleted a moment ago is taken for a little longer."""
 
 FAILED = frozenset({"failed", "rejected", "expired"})
 SETTINGS = ("private_dns", "policy")
@@ -95,8 +91,7 @@ class VpcEndpoint(Tagged):
             params["TagSpecifications"][0]["Tags"] += _tag(unserved)
         params |= {LISTS[name]: list(getattr(self, name) or ()) for name in ("route_tables", "security_groups")}
         params = {key: value for key, value in params.items() if value} | self._settings(frozenset(SETTINGS))
-        call, passing = aws.client("ec2").create_vpc_endpoint, (*FRESH, *LINGERING_NAME)
-        made = repeatable(aws, lambda token: aws.patiently(lambda: call(ClientToken=token, **params), passing))
+        made = repeatable(aws, lambda token: aws.client("ec2").create_vpc_endpoint(ClientToken=token, **params))
         return self.settle(aws, str(made["VpcEndpoint"]["VpcEndpointId"]))
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
@@ -113,8 +108,7 @@ class VpcEndpoint(Tagged):
                 params[f"Add{LISTS[name]}"] = [id for id in ids if id not in present]
                 params[f"Remove{LISTS[name]}"] = [id for id in present if id not in ids]
         if params := {key: value for key, value in params.items() if value != []}:
-            call = aws.client("ec2").modify_vpc_endpoint
-            aws.patiently(lambda: call(VpcEndpointId=seen.id, **params), (*FRESH, *LINGERING_NAME))
+            aws.client("ec2").modify_vpc_endpoint(VpcEndpointId=seen.id, **params)
             self.read(aws, {self.listing.id_filter: [seen.id]})
 
     def delete(self, aws: Session, id: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar
 
-from mlplat.aws import Quirk, Session
+from mlplat.aws import Session
 from mlplat.errors import ApiError
 from mlplat.resources.base import Observed, Ref, Resource
 
@@ -16,9 +16,6 @@ EVERYONE_IN_IAM = {
     "Permissions": ["ALL"],
 }
 """New tables are governed by IAM alone, whatever the account's Lake Formation defaults say."""
-
-BUSY = (Quirk("ConcurrentModificationException", ""),)
-"""Two writes of the catalog at once (botocore: CreateDatabase, UpdateDatabase, DeleteDatabase)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +59,7 @@ class GlueDatabase(Resource):
 
     def create(self, aws: Session) -> str:
         """CreateDatabase with tags."""
-        call = aws.client("glue").create_database
-        aws.patiently(lambda: call(DatabaseInput=self._input(), Tags=aws.tags), BUSY)
+        aws.client("glue").create_database(DatabaseInput=self._input(), Tags=aws.tags)
         return self.name
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
@@ -72,12 +68,12 @@ class GlueDatabase(Resource):
         if "tags" in changed:
             glue.tag_resource(ResourceArn=_arn(aws, self.name), TagsToAdd=aws.tags)
         if changed - {"tags"}:
-            aws.patiently(lambda: glue.update_database(Name=self.name, DatabaseInput=self._input()), BUSY)
+            glue.update_database(Name=self.name, DatabaseInput=self._input())
 
     def delete(self, aws: Session, id: str) -> None:
         """DeleteDatabase; the reconciler has asked about tables before."""
         with aws.gone_is_fine():
-            aws.patiently(lambda: aws.client("glue").delete_database(Name=id), BUSY)
+            aws.client("glue").delete_database(Name=id)
 
     def data(self, aws: Session, id: str) -> str | None:
         """The table definitions in it, counted up to a hundred."""

@@ -8,18 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from mlplat.aws import FRESH_PRINCIPAL, Quirk, Session, tag_list, tag_map
+from mlplat.aws import Session, tag_list, tag_map
 from mlplat.resources.base import Observed, Resource
 from mlplat.resources.policy import Document, canonical, canonical_each
-
-FRESH = (*FRESH_PRINCIPAL, Quirk("NoSuchEntity", ""))
-"""Right after CreateRole, other IAM endpoints don't know the role yet. Source: terraform-provider-aws, iam/role.go."""
-
-CONCURRENT = (Quirk("ConcurrentModification", ""),)
-"""Two writes of one role at once: CreateRole, TagRole and DeleteRole say so (IAM API reference)."""
-
-BUSY = (*CONCURRENT, Quirk("DeleteConflict", ""))
-"""An attachment that was removed just now still counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +20,7 @@ class Role(Resource):
     What AWS makes special, by terraform-provider-aws `internal/service/iam/role.go` and the IAM API reference:
 
     - IAM is eventually consistent: for seconds after CreateRole its ARN may read as a unique id (AROA...), and other
-      endpoints answer NoSuchEntity. Users of a fresh role retry (`aws.FRESH_ROLE`).
+      endpoints answer NoSuchEntity. Users of a fresh role are refused and wait (`aws.retryable`).
     - A trust policy that names a principal made just now is refused (MalformedPolicyDocument, `Invalid principal`).
     - DeleteRole is refused (DeleteConflict) while instance profiles, attached or inline policies remain.
     - Inline policies that aren't declared are removed: they would widen what the role may do.
@@ -81,14 +72,11 @@ class Role(Resource):
 
     def create(self, aws: Session) -> str:
         """CreateRole with tags, then its inline policies; a half-made one is completed by `update`."""
-        aws.patiently(
-            lambda: aws.client("iam").create_role(
-                RoleName=self.name,
-                AssumeRolePolicyDocument=json.dumps(self.trust),
-                Description=self.description,
-                Tags=tag_list(aws.tags),
-            ),
-            (*FRESH_PRINCIPAL, *CONCURRENT),
+        aws.client("iam").create_role(
+            RoleName=self.name,
+            AssumeRolePolicyDocument=json.dumps(self.trust),
+            Description=self.description,
+            Tags=tag_list(aws.tags),
         )
         self._put_policies(aws, self.policies)
         return self.name
@@ -97,14 +85,11 @@ class Role(Resource):
         """Each changed part by its own call; only inline policies that differ are written."""
         iam = aws.client("iam")
         if "tags" in changed:
-            aws.patiently(lambda: iam.tag_role(RoleName=self.name, Tags=tag_list(aws.tags)), CONCURRENT)
+            iam.tag_role(RoleName=self.name, Tags=tag_list(aws.tags))
         if "description" in changed:
             iam.update_role(RoleName=self.name, Description=self.description)
         if "trust" in changed:
-            document = json.dumps(self.trust)
-            aws.patiently(
-                lambda: iam.update_assume_role_policy(RoleName=self.name, PolicyDocument=document), FRESH_PRINCIPAL
-            )
+            iam.update_assume_role_policy(RoleName=self.name, PolicyDocument=json.dumps(self.trust))
         if "policies" in changed:
             there = seen.fields["policies"]
             self._put_policies(aws, {k: v for k, v in self.policies.items() if canonical(v) != there.get(k)})
@@ -134,7 +119,7 @@ class Role(Resource):
         )
         self._delete_policies(aws, listed("list_role_policies", "PolicyNames"))
         with aws.gone_is_fine():
-            aws.patiently(lambda: iam.delete_role(RoleName=id), BUSY)
+            iam.delete_role(RoleName=id)
 
     def _put_policies(self, aws: Session, policies: Mapping[str, Document]) -> None:
         for name, document in policies.items():
@@ -142,8 +127,7 @@ class Role(Resource):
             aws.patiently(
                 lambda name=name, text=text: aws.client("iam").put_role_policy(  # type: ignore[misc]
                     RoleName=self.name, PolicyName=name, PolicyDocument=text
-                ),
-                FRESH,
+                )
             )
 
     def _delete_policies(self, aws: Session, names: Iterable[str]) -> None:

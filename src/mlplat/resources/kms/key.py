@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from mlplat.aws import FRESH_PRINCIPAL, Quirk, Session, tag_list, tag_map
+from mlplat.aws import Session, tag_list, tag_map
 from mlplat.errors import ForeignObject, PermissionDenied
 from mlplat.resources.base import Observed, Resource
 from mlplat.resources.policy import Document, canonical
 
 DYING = frozenset({"PendingDeletion", "PendingReplicaDeletion"})
-
-FRESH = (*FRESH_PRINCIPAL, Quirk("NotFoundException|DisabledException", ""))
-"""Right after CreateKey or EnableKey, other calls don't know it yet. Source: terraform-provider-aws, service/kms."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +71,7 @@ class KmsKey(Resource):
             return self._take_back(aws, str(dying["KeyId"]))
         request = {"Policy": json.dumps(self.policy), "Description": self.description}
         tags = tag_list(aws.tags, "TagKey", "TagValue")
-        answer = aws.patiently(lambda: aws.client("kms").create_key(**request, Tags=tags), FRESH_PRINCIPAL)
+        answer = aws.client("kms").create_key(**request, Tags=tags)
         id = str(answer["KeyMetadata"]["KeyId"])
         self._put_alias(aws, id)
         if self.rotation:
@@ -99,8 +96,7 @@ class KmsKey(Resource):
         if "description" in changed:
             kms.update_key_description(KeyId=id, Description=self.description)
         if "policy" in changed:
-            put = {"KeyId": id, "PolicyName": "default", "Policy": json.dumps(self.policy)}
-            aws.patiently(lambda: kms.put_key_policy(**put), FRESH_PRINCIPAL)
+            kms.put_key_policy(KeyId=id, PolicyName="default", Policy=json.dumps(self.policy))
         if "name" in changed:
             self._put_alias(aws, id)
         if "rotation" in changed:
@@ -146,14 +142,14 @@ class KmsKey(Resource):
 
     def _put_rotation(self, aws: Session, id: str) -> None:
         kms = aws.client("kms")
-        aws.patiently(lambda: (kms.enable_key_rotation if self.rotation else kms.disable_key_rotation)(KeyId=id), FRESH)
+        aws.patiently(lambda: (kms.enable_key_rotation if self.rotation else kms.disable_key_rotation)(KeyId=id))
 
     def _put_alias(self, aws: Session, id: str) -> None:
         """Make the alias, or move it here from a key of ours that is being deleted."""
         kms = aws.client("kms")
         target = _metadata(aws, self.alias)
         if target is None:
-            aws.patiently(lambda: kms.create_alias(AliasName=self.alias, TargetKeyId=id), FRESH)
+            aws.patiently(lambda: kms.create_alias(AliasName=self.alias, TargetKeyId=id))
         elif target["KeyId"] != id:
             if _tags(aws, target["KeyId"]).get("mlplat:namespace") != aws.namespace:
                 raise ForeignObject(

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from mlplat.aws import Quirk, Session
+from mlplat.aws import Session
 from mlplat.resources.base import Observed, Ref, Resource
-
-BUSY = (
-    Quirk("OperationAbortedException", ""),
-    Quirk("AccessDeniedException", r"KMS key does not exist or is not allowed"),
-)
-"""Two writes at once; a key whose policy has not reached CloudWatch Logs yet."""
-
-FRESH = (*BUSY, Quirk("ResourceNotFoundException", ""))
-"""A group made a moment ago."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +49,8 @@ class LogGroup(Resource):
         request: dict[str, Any] = {"logGroupName": self.name, "tags": aws.tags}
         if self.kms_key:
             request["kmsKeyId"] = self.kms_key
-        aws.patiently(lambda: aws.client("logs").create_log_group(**request), BUSY)
-        self._put_retention(aws, FRESH)
+        aws.client("logs").create_log_group(**request)
+        aws.patiently(lambda: self._put_retention(aws))
         return self.name
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
@@ -69,9 +59,9 @@ class LogGroup(Resource):
         if "tags" in changed:
             logs.tag_resource(resourceArn=seen.outputs["arn"], tags=aws.tags)
         if "retention_days" in changed:
-            self._put_retention(aws, BUSY)
+            self._put_retention(aws)
         if "kms_key" in changed:
-            aws.patiently(lambda: logs.associate_kms_key(logGroupName=self.name, kmsKeyId=self.kms_key), BUSY)
+            logs.associate_kms_key(logGroupName=self.name, kmsKeyId=self.kms_key)
 
     def delete(self, aws: Session, id: str) -> None:
         """Delete until a look finds nothing."""
@@ -80,15 +70,14 @@ class LogGroup(Resource):
             if _find(aws, id) is None:
                 return True
             with aws.gone_is_fine():
-                aws.patiently(lambda: aws.client("logs").delete_log_group(logGroupName=id), BUSY)
+                aws.client("logs").delete_log_group(logGroupName=id)
             return False
 
         aws.wait(f"the end of log group {id}", is_gone, bool, within=120)
 
-    def _put_retention(self, aws: Session, passing: Sequence[Quirk]) -> None:
+    def _put_retention(self, aws: Session) -> None:
         if self.retention_days:
-            put = {"logGroupName": self.name, "retentionInDays": self.retention_days}
-            aws.patiently(lambda: aws.client("logs").put_retention_policy(**put), passing)
+            aws.client("logs").put_retention_policy(logGroupName=self.name, retentionInDays=self.retention_days)
 
 
 def _find(aws: Session, name: str) -> dict[str, Any] | None:

@@ -7,16 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
-from mlplat.aws import Quirk, Session
+from mlplat.aws import Session
 from mlplat.errors import ApiError
 
 PAGE = 1000
 """What S3 lists, and deletes, in one call at most."""
 
 IN_FLIGHT = 8
-
-PASSING = (Quirk("InternalError|SlowDown|ServiceUnavailable|503", ""),)
-"""Errors of single objects in the answer of DeleteObjects that are worth another try."""
 
 
 def contents(aws: Session, bucket: str) -> str | None:
@@ -95,4 +92,4 @@ def _delete(aws: Session, bucket: str, batch: Sequence[dict[str, str]]) -> None:
                 reason=f"{error.get('Key')}: {error.get('Message', 'no message')}",
             )
 
-    aws.patiently(attempt, PASSING)
+    aws.patiently(attempt)

@@ -8,16 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
-from mlplat.aws import BUSY_BUCKET, FRESH_PRINCIPAL, Quirk, Session, tag_list, tag_map
+from mlplat.aws import Session, tag_list, tag_map
 from mlplat.errors import ApiError, ForeignObject
 from mlplat.resources.base import Observed, Ref, Resource
 from mlplat.resources.policy import Document, canonical
 from mlplat.resources.s3 import contents, delete_contents
 
 BLOCKED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
-
-FRESH = (*BUSY_BUCKET, *FRESH_PRINCIPAL, Quirk("NoSuchBucket", ""))
-"""A bucket made just now. Source: terraform-provider-aws, internal/service/s3."""
 
 FORBIDDEN = frozenset({"403", "Forbidden", "AccessDenied"})
 
@@ -83,7 +80,7 @@ class Bucket(Resource):
             configuration["LocationConstraint"] = aws.region
         request = {"Bucket": self.name, "ObjectOwnership": self.ownership, "CreateBucketConfiguration": configuration}
         try:
-            aws.patiently(lambda: aws.client("s3").create_bucket(**request), BUSY_BUCKET, within=3600)
+            aws.client("s3").create_bucket(**request)
         except ApiError as error:
             if error.code == "BucketAlreadyExists":
                 raise self._foreign("creating") from error
@@ -101,7 +98,7 @@ class Bucket(Resource):
     def delete(self, aws: Session, id: str) -> None:
         """DeleteBucket; S3 refuses one that holds anything."""
         with aws.gone_is_fine():
-            aws.patiently(lambda: aws.client("s3").delete_bucket(Bucket=id), BUSY_BUCKET)
+            aws.client("s3").delete_bucket(Bucket=id)
         aws.wait(f"the end of bucket {id}", lambda: self._exists(aws), lambda there: not there, within=120)
 
     def data(self, aws: Session, id: str) -> str | None:
@@ -127,13 +124,13 @@ class Bucket(Resource):
     def _write(self, aws: Session, changed: frozenset[str]) -> None:
         for name, part in PARTS.items():
             if name == "lifecycle" and name in changed and not self.lifecycle:
-                aws.patiently(lambda: aws.client("s3").delete_bucket_lifecycle(Bucket=self.name), FRESH)
+                aws.patiently(lambda: aws.client("s3").delete_bucket_lifecycle(Bucket=self.name))
             elif name in changed:
                 self._put(aws, part, getattr(self, name))
 
     def _put(self, aws: Session, part: Part, value: Any) -> None:
         put = getattr(aws.client("s3"), f"put_{part.call}")
-        aws.patiently(lambda: put(Bucket=self.name, **part.params(value)), FRESH)
+        aws.patiently(lambda: put(Bucket=self.name, **part.params(value)))
 
     def _foreign(self, doing: str) -> ForeignObject:
         return ForeignObject(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
-from mlplat.aws import Quirk, Session, tag_list
+from mlplat.aws import Session, tag_list
 from mlplat.errors import NotSettled
 from mlplat.resources.base import Observed, Resource
 from mlplat.resources.sagemaker import Description, claim, settled, tags_of
@@ -17,12 +16,6 @@ WITHIN = 7200.0
 """Seconds to wait: 24 minutes to over an hour have been seen (amazon-sagemaker-examples #3432)."""
 
 MOVING = {"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"}
-
-BUSY = (Quirk("ValidationException", r"Cannot update in-progress endpoint"),)
-"""Another update, or maintenance: it takes as long as an update takes."""
-
-FRESH_CONFIG = (Quirk("ValidationException", r"Could not find endpoint configuration"),)
-"""A config made just now isn't known everywhere for some seconds (CreateEndpoint's page)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +58,8 @@ class Endpoint(Resource):
 
     def create(self, aws: Session) -> str:
         """Make it and wait until it answers; when the wait ends early, describing it goes on waiting."""
-        aws.patiently(
-            lambda: aws.client("sagemaker").create_endpoint(
-                EndpointName=self.name, EndpointConfigName=self.endpoint_config, Tags=tag_list(aws.tags)
-            ),
-            FRESH_CONFIG,
+        aws.client("sagemaker").create_endpoint(
+            EndpointName=self.name, EndpointConfigName=self.endpoint_config, Tags=tag_list(aws.tags)
         )
         self._balance(aws, self._verified(aws, "creating"))
         return self.name
@@ -80,14 +70,13 @@ class Endpoint(Resource):
             claim(aws, seen.outputs["arn"])
         if "endpoint_config" in changed:
             update = {"EndpointName": self.name, "EndpointConfigName": self.endpoint_config}
-            move = partial(aws.client("sagemaker").update_endpoint, **update)
-            aws.patiently(lambda: aws.patiently(move, FRESH_CONFIG), BUSY, within=WITHIN)
+            aws.client("sagemaker").update_endpoint(**update)
         self._balance(aws, self._verified(aws, "updating"))
 
     def delete(self, aws: Session, id: str) -> None:
         """Delete it, after whatever is under way, and wait until its name is free."""
         with aws.gone_is_fine():
-            aws.patiently(lambda: aws.client("sagemaker").delete_endpoint(EndpointName=id), BUSY, within=WITHIN)
+            aws.client("sagemaker").delete_endpoint(EndpointName=id)
         if (answer := self._settled(aws, id)) is not None:
             raise NotSettled(f"deleting endpoint {id}: it is {answer['EndpointStatus']}: {_reason(answer)}")
 
@@ -100,12 +89,9 @@ class Endpoint(Resource):
             if there["instance_counts"].get(name) != count:
                 changes.append([{"VariantName": name, "DesiredInstanceCount": count}])
         for change in changes:
-            set_to = partial(
-                aws.client("sagemaker").update_endpoint_weights_and_capacities,
-                EndpointName=self.name,
-                DesiredWeightsAndCapacities=change,
+            aws.client("sagemaker").update_endpoint_weights_and_capacities(
+                EndpointName=self.name, DesiredWeightsAndCapacities=change
             )
-            aws.patiently(set_to, BUSY, within=WITHIN)
             answer = self._verified(aws, "updating")
         there = self._fields(answer)
         wrong = [each for each in ("weights", "instance_counts") if wanted.get(each, there[each]) != there[each]]

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from mlplat.aws import Quirk, Session, tag_list
+from mlplat.aws import Session, tag_list
 from mlplat.resources.base import Observed, Resource
 from mlplat.resources.sagemaker import Description, claim, tags_of
 
 CSV, JSON = ["text/csv"], ["application/json", "application/jsonlines"]
 """Content types that are captured as text; any other is captured in base64."""
-
-FRESH = (Quirk("ValidationException", r"Could not find model "),)
-"""A model made a moment ago: SageMaker's own reads are eventually consistent (CreateEndpoint's page)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +58,7 @@ class EndpointConfig(Resource):
             request["DataCaptureConfig"] = _capture(self.data_capture)
         if self.key:
             request["KmsKeyId"] = self.key
-        aws.patiently(lambda: aws.client("sagemaker").create_endpoint_config(**request), FRESH)
+        aws.client("sagemaker").create_endpoint_config(**request)
         return self.name
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:

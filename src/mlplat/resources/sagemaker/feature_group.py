@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from mlplat.aws import FRESH_ROLE, Session, tag_list
+from mlplat.aws import Session, tag_list
 from mlplat.errors import NotSettled
 from mlplat.resources.base import Change, Observed, Resource
 from mlplat.resources.sagemaker import Description, claim, offline_store, settled, tags_of
@@ -71,7 +71,7 @@ class FeatureGroup(Resource):
         """Make it when fewer than four are being made, and wait until records can be put."""
         aws.wait("a turn to create", lambda: CREATIONS.acquire(blocking=False), bool, within=WITHIN)
         try:
-            aws.patiently(lambda: aws.client("sagemaker").create_feature_group(**self._request(aws)), FRESH_ROLE)
+            aws.client("sagemaker").create_feature_group(**self._request(aws))
             answer = self._settled(aws, self.name, made=True) or {}
         finally:
             CREATIONS.release()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from mlplat.aws import FRESH_ROLE, Session, tag_list
+from mlplat.aws import Session, tag_list
 from mlplat.resources.base import Observed, Resource
 from mlplat.resources.sagemaker import Description, claim, tags_of
 
@@ -63,7 +63,7 @@ class Model(Resource):
                 "Subnets": list(self.vpc_config["subnets"]),
                 "SecurityGroupIds": list(self.vpc_config["security_groups"]),
             }
-        aws.patiently(lambda: aws.client("sagemaker").create_model(**request), FRESH_ROLE)
+        aws.client("sagemaker").create_model(**request)
         return self.name
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:

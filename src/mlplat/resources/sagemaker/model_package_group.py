@@ -6,16 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mlplat.aws import Quirk, Session, tag_list
+from mlplat.aws import Session, tag_list
 from mlplat.errors import ApiError, NotSettled
 from mlplat.resources.base import Observed, Resource
 from mlplat.resources.sagemaker import Description, claim, settled, tags_of
 
 SETTLES_WITHIN = 600.0
 """Groups are made and deleted in the background, in seconds as a rule."""
-
-EMPTYING = (Quirk("ConflictException", ""),)
-"""Versions that were deleted a moment ago still count, though they are listed no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +88,7 @@ class ModelPackageGroup(Resource):
         except ApiError as error:
             if error.code != "ConflictException" or self._versions(aws, id):
                 raise
-            aws.patiently(lambda: call(ModelPackageGroupName=id), EMPTYING, within=60.0)
+            aws.patiently(lambda: call(ModelPackageGroupName=id))
 
     def _versions(self, aws: Session, id: str) -> list[str]:
         packages = aws.client("sagemaker").pages(
