@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from tests.aws.clock import Clock
 
 from mlplat.aws import Client, Session
 from mlplat.aws.retryable import TABLE, Passing
@@ -40,25 +40,6 @@ class Refusing:
             return "done"
 
         return call
-
-
-class Clock:
-    """Time that only pauses move."""
-
-    def __init__(self) -> None:
-        self.now, self.pauses = 1000.0, list[float]()
-
-    def pause(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.now += seconds
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
-    monkeypatch.setattr(Session, "pause", lambda _session, seconds: clock.pause(seconds))
-    return clock
 
 
 def ask(row: Passing, boto: Refusing, operation: str, *, asked: bool) -> Any:

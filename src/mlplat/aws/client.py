@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlplat.aws.retryable import patience
-from mlplat.aws.throttling import is_throttled
+from mlplat.aws.throttling import is_throttled, limits
 from mlplat.aws.translation import is_unsent, translated
+from mlplat.errors import ApiError
 
 if TYPE_CHECKING:
     from mlplat.aws.session import Session
@@ -34,7 +35,7 @@ class Client:
         repeatable = bool(READS.match(operation))
 
         def call(**params: Any) -> Any:
-            return self._call(operation, repeatable, lambda: method(**params))
+            return self._call(operation, repeatable, self._in_turn(operation, method, params))
 
         return call
 
@@ -42,14 +43,35 @@ class Client:
         """Every item under `key` of a paginated read."""
         paginator = self.boto.get_paginator(operation)
         send = paginator._method  # each page retried by itself: a generator that raised would end the list early
-        paginator._method = lambda **page: self._call(operation, True, lambda: send(**page))
+        paginator._method = lambda **page: self._call(operation, True, self._in_turn(operation, send, page))
         for page in paginator.paginate(**params):
             yield from page.get(key) or ()
 
+    def _in_turn(self, operation: str, method: Callable[..., Any], params: dict[str, Any]) -> Callable[[], Any]:
+        """A call that waits, each time it is sent, until AWS's limits allow it."""
+        rows = tuple(limits(self._service, operation, params))
+
+        def send() -> Any:
+            if rows:
+                self._session.wait_turn(*(self._session.bucket(row) for row in rows))
+            return method(**params)
+
+        return send
+
     def _call(self, operation: str, repeatable: bool, send: Callable[[], Any]) -> Any:
+        budget = self._session.budget(self._service)
+
         def attempt() -> Any:
-            with translated(self._service, operation, repeatable=repeatable):
-                return send()
+            self._session.wait_turn(budget)
+            try:
+                with translated(self._service, operation, repeatable=repeatable):
+                    answer = send()
+            except ApiError as error:
+                if is_throttled(error):
+                    budget.throttled(self._session.now())
+                raise
+            budget.succeeded()
+            return answer
 
         repeat = self._session.retrying
         passing = repeat(lambda error: patience(error, asked=False))

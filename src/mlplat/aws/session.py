@@ -13,6 +13,7 @@ import tenacity
 
 from mlplat.aws.client import Client
 from mlplat.aws.retryable import patience
+from mlplat.aws.throttling import Bucket, Budget, Limit
 from mlplat.aws.translation import is_absent, translate_local
 from mlplat.errors import ApiError, Interrupted, WaitTimeout
 
@@ -103,6 +104,26 @@ class Session:
             region_name=self.region,
             botocore_session=core,
         )
+
+    def budget(self, service: str) -> Budget:
+        """How fast a service may be called, as all threads have learnt it."""
+        budget: Budget = self._shared.once(f"budget:{service}", Budget)
+        return budget
+
+    def bucket(self, limit: Limit) -> Bucket:
+        """The turns that a limit of AWS's leaves to all threads."""
+        bucket: Bucket = self._shared.once(f"limit:{limit}", lambda: Bucket(limit.seconds, limit.burst))
+        return bucket
+
+    def wait_turn(self, *queues: Budget | Bucket) -> None:
+        """Wait until it is this call's turn in all of them."""
+        now = self.now()
+        if seconds := max(queue.turn(now) for queue in queues):
+            self.pause(seconds)
+
+    def now(self) -> float:
+        """Seconds on a clock that runs as fast as pauses take."""
+        return time.monotonic()
 
     def find(self, read: Callable[[], T]) -> T | None:
         """What `read` answers, or None when AWS says in any of its ways that the object isn't there."""

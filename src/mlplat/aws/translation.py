@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from mlplat.aws.throttling import THROTTLED
+from mlplat.aws.throttling import throttles
 from mlplat.errors import ApiError, CredentialsError, MlplatError, OutcomeUnknown, PermissionDenied
 
 NO_CREDENTIALS = frozenset(
@@ -99,7 +99,7 @@ def _translate_answer(error: Any, service: str, operation: str, repeatable: bool
         )
     if about["code"] in NO_PERMISSION:
         return PermissionDenied(**about, hint="aws sts get-caller-identity")
-    if about["code"] not in THROTTLED and status >= 500 and status != 501:
+    if not throttles(service, about["code"], about["reason"]) and status >= 500 and status != 501:
         return Unsent(**about) if repeatable else OutcomeUnknown(**about)
     return ApiError(**about)
 
