@@ -5,6 +5,7 @@ MlplatError                       1  failed
 │   └── SettingsError             2  the configuration: names file, key, value, what is allowed
 ├── ApiError                      1  AWS answered with an error (code, message, request id)
 │   ├── OutcomeUnknown            1  the call may or may not have been applied
+│   ├── QuotaExceeded             1  final: there may be no more of it in this account
 │   └── PermissionDenied          4  final: credentials or permission
 ├── CredentialsError              4  no credentials, or expired ones
 ├── WaitTimeout                   1  an object did not settle in time; running again joins the wait
@@ -52,7 +53,12 @@ class SettingsError(UsageError):
 
 
 class ApiError(MlplatError):
-    """AWS refused a call. Kinds match on `code` (and `reason`); people read the message."""
+    """AWS refused a call. Kinds match on `code` (and `reason`); people read the message.
+
+    One that is `final` brings the hint that helps, whatever was being done.
+    """
+
+    final = False
 
     def __init__(
         self,
@@ -69,8 +75,9 @@ class ApiError(MlplatError):
         self.service, self.operation, self.code, self.reason = service, operation, code, reason
         self.status, self.request_id, self.doing = status, request_id, doing
         where = doing or f"calling {service} {operation}"
-        trail = f" (request {request_id})" if request_id else ""
-        super().__init__(f"{where}: {code}: {reason}{trail}", hint=hint)
+        asked = f"{service} {operation}" if doing and self.final else ""
+        trail = ", ".join(each for each in (asked, f"request {request_id}" if request_id else "") if each)
+        super().__init__(f"{where}: {code}: {reason}" + (f" ({trail})" if trail else ""), hint=hint)
 
     def said_while(self, doing: str, hint: str | None = None) -> ApiError:
         """The same error, told as `<doing> <kind> <name>: <cause>`."""
@@ -84,7 +91,7 @@ class ApiError(MlplatError):
             status=self.status,
             request_id=self.request_id,
             doing=doing,
-            hint=hint or self.hint,
+            hint=(self.hint or hint) if self.final else (hint or self.hint),
         )
 
 
@@ -92,9 +99,16 @@ class OutcomeUnknown(ApiError):
     """The connection broke or AWS answered 5xx after a mutating call was sent: look before deciding."""
 
 
+class QuotaExceeded(ApiError):
+    """The account has as many as it may have; only a raised quota, or fewer of them, helps."""
+
+    final = True
+
+
 class PermissionDenied(ApiError):
     """AWS says no to these credentials for this call; retrying can't help."""
 
+    final = True
     exit_code = 4
 
 
@@ -180,9 +194,8 @@ class Interrupted(MlplatError):
 
 @contextmanager
 def telling(doing: str, hint: str | None = None) -> Iterator[None]:
-    """Around calls: what AWS refuses is told as `<doing>: <cause>`; a quota says how to look it up."""
+    """Around calls: what AWS refuses is told as `<doing>: <cause>`, with `hint` where the cause brings none."""
     try:
         yield
     except ApiError as error:
-        quota = "aws service-quotas list-service-quotas --service-code sagemaker"
-        raise error.said_while(doing, quota if error.code == "ResourceLimitExceeded" else hint) from error
+        raise error.said_while(doing, hint) from error

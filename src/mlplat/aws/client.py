@@ -64,7 +64,7 @@ class Client:
         def attempt() -> Any:
             self._session.wait_turn(budget)
             try:
-                with translated(self._service, operation, repeatable=repeatable):
+                with translated(self._service, operation, repeatable=repeatable, region=self._session.region):
                     answer = send()
             except ApiError as error:
                 if is_throttled(error):

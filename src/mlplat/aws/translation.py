@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from mlplat.aws.final import final
 from mlplat.aws.throttling import throttles
-from mlplat.errors import ApiError, CredentialsError, MlplatError, OutcomeUnknown, PermissionDenied
+from mlplat.errors import ApiError, CredentialsError, MlplatError, OutcomeUnknown
 
 NO_CREDENTIALS = frozenset(
     {
@@ -16,14 +17,6 @@ NO_CREDENTIALS = frozenset(
         "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestExpired", "InvalidToken", "MissingAuthenticationToken",
     }
 )  # fmt: skip
-
-NO_PERMISSION = frozenset(
-    {
-        "AccessDenied", "AccessDeniedException", "AccessForbidden", "UnauthorizedOperation", "UnauthorizedAccess",
-        "NotAuthorized",
-    }
-)  # fmt: skip
-"""AccessForbidden is how the feature store's runtime says it."""
 
 UNKNOWN_CALLER = re.compile(r"not able to validate the provided access credentials")
 """EC2's words with AuthFailure, which has other meanings too: no valid credentials, or a region not opted in to."""
@@ -48,7 +41,7 @@ class Unsent(ApiError):
 
 
 @contextmanager
-def translated(service: str, operation: str, *, repeatable: bool) -> Iterator[None]:
+def translated(service: str, operation: str, *, repeatable: bool, region: str | None = None) -> Iterator[None]:
     """Turn whatever botocore raises into our errors; `repeatable` calls can't have an unknown outcome."""
     from boto3.exceptions import S3UploadFailedError
     from botocore.exceptions import BotoCoreError, ClientError
@@ -58,9 +51,9 @@ def translated(service: str, operation: str, *, repeatable: bool) -> Iterator[No
     except S3UploadFailedError as error:  # what upload_file makes of S3's answer
         if not isinstance(error.__context__, ClientError):
             raise
-        raise _translate_answer(error.__context__, service, operation, repeatable) from error
+        raise _translate_answer(error.__context__, service, operation, repeatable, region) from error
     except ClientError as error:
-        raise _translate_answer(error, service, operation, repeatable) from error
+        raise _translate_answer(error, service, operation, repeatable, region) from error
     except BotoCoreError as error:
         raise translate_local(error, service, operation, repeatable=repeatable) from error
 
@@ -80,7 +73,7 @@ def is_unsent(error: BaseException) -> bool:
     return isinstance(error, Unsent)
 
 
-def _translate_answer(error: Any, service: str, operation: str, repeatable: bool) -> MlplatError:
+def _translate_answer(error: Any, service: str, operation: str, repeatable: bool, region: str | None) -> MlplatError:
     answer, meta = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
     status = int(meta.get("HTTPStatusCode", 0))
     about: dict[str, Any] = {
@@ -97,9 +90,11 @@ def _translate_answer(error: Any, service: str, operation: str, repeatable: bool
             f"calling {service} {operation}: AWS does not accept the credentials: {about['code']}: {about['reason']}",
             hint="aws sts get-caller-identity",
         )
-    if about["code"] in NO_PERMISSION:
-        return PermissionDenied(**about, hint="aws sts get-caller-identity")
-    if not throttles(service, about["code"], about["reason"]) and status >= 500 and status != 501:
+    if throttles(service, about["code"], about["reason"]):
+        return ApiError(**about)
+    if refused := final(about, region):
+        return refused
+    if status >= 500 and status != 501:
         return Unsent(**about) if repeatable else OutcomeUnknown(**about)
     return ApiError(**about)
 
