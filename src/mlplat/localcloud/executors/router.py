@@ -9,8 +9,8 @@ import struct
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import BinaryIO
 
 INVOCATION_TIMEOUT = 60.0
 """Seconds: SageMaker gives a real-time container that long to answer."""
@@ -61,8 +61,7 @@ class Connections:
         """One request and its answer. Raises Unreachable, HungUp or TimedOut."""
         connection = self._take() or _UnixConnection(self._path)
         try:
-            connection.settimeout(timeout)
-            answer = connection.ask(method, path, body, headers or {})
+            answer = connection.ask(method, path, body, headers or {}, timeout)
         except BaseException:
             connection.close()
             raise
@@ -81,42 +80,77 @@ class Connections:
             connection.close()
 
 
-class _UnixConnection(HTTPConnection):
+class _UnixConnection:
+    """HTTP/1.1 as two ends of this project speak it: http.client takes longer than many a model."""
+
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost")
         self._path = str(path)
+        self._sock: socket.socket | None = None
+        self._file: BinaryIO | None = None
 
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        if len(os.fsencode(self._path)) <= LONGEST_PATH:
-            self.sock.connect(self._path)
-            return
-        folder = os.open(Path(self._path).parent, os.O_RDONLY)
+    def ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> Answer:
         try:
-            self.sock.connect(f"/proc/self/fd/{folder}/{Path(self._path).name}")
-        finally:
-            os.close(folder)
-
-    def settimeout(self, seconds: float) -> None:
-        self.timeout = seconds
-        if self.sock is not None:
-            self.sock.settimeout(seconds)
-
-    def ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
-        try:
-            self.request(method, path, body=body, headers=dict(headers))
+            self._send(_request(method, path, body or b"", headers), timeout)
         except TimeoutError as error:
-            raise TimedOut(f"the request was not taken within {self.timeout:g} seconds") from error
+            raise TimedOut(f"the request was not taken within {timeout:g} seconds") from error
         except OSError as error:
             raise Unreachable(str(error) or type(error).__name__) from error
         try:
-            with self.getresponse() as response:
-                return Answer(response.status, response.headers.get("Content-Type", ""), response.read())
+            return self._answer()
         except TimeoutError as error:
-            raise TimedOut(f"no answer within {self.timeout:g} seconds") from error
-        except (OSError, HTTPException) as error:
+            raise TimedOut(f"no answer within {timeout:g} seconds") from error
+        except (OSError, ValueError, IndexError) as error:
             raise HungUp(str(error) or type(error).__name__) from error
+
+    def close(self) -> None:
+        for each in (self._file, self._sock):
+            if each is not None:
+                each.close()
+        self._file = self._sock = None
+
+    def _send(self, request: bytes, timeout: float) -> None:
+        if self._sock is None:
+            self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._sock.settimeout(timeout)
+            self._connect(self._sock)
+            self._file = self._sock.makefile("rb")
+        self._sock.settimeout(timeout)
+        self._sock.sendall(request)
+
+    def _connect(self, sock: socket.socket) -> None:
+        if len(os.fsencode(self._path)) <= LONGEST_PATH:
+            sock.connect(self._path)
+            return
+        folder = os.open(Path(self._path).parent, os.O_RDONLY)
+        try:
+            sock.connect(f"/proc/self/fd/{folder}/{Path(self._path).name}")
+        finally:
+            os.close(folder)
+
+    def _answer(self) -> Answer:
+        assert self._file is not None
+        status = int(self._file.readline().split(b" ", 2)[1])
+        length, content_type = None, ""
+        while (line := self._file.readline()) not in (b"\r\n", b""):
+            name, _, value = line.partition(b":")
+            if name.lower() == b"content-length":
+                length = int(value)
+            elif name.lower() == b"content-type":
+                content_type = value.strip().decode("latin-1")
+        if length is None:
+            raise ValueError("an answer without Content-Length")
+        body = self._file.read(length)
+        if len(body) < length:
+            raise ConnectionResetError("the answer is not whole")
+        return Answer(status, content_type, body)
+
+
+def _request(method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if any("\n" in line or "\r" in line for line in lines):
+        raise ValueError("a header's value has a line break")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body
 
 
 def as_float32(weight: float) -> float:
