@@ -17,7 +17,7 @@ from moto.core.request import Request, determine_request_protocol
 from moto.core.serialize import DefaultAttributePicker, get_serializer_class
 from moto.core.utils import get_service_model
 
-from mlplat.localcloud import parsers
+from mlplat.localcloud import json_answers, parsers
 from mlplat.localcloud.errors import AwsError
 from mlplat.localcloud.routing import Route
 
@@ -107,13 +107,14 @@ def _malformed(route: Route, text: str) -> AwsError:
 def answer(route: Route, result: Mapping[str, Any] | None) -> Reply:
     """The result in the service's protocol: only members of the output shape, and no empty structures."""
     operation = route.operation
+    protocol = determine_request_protocol(operation.service_model, route.request.content_type)
+    write = json_answers.writer(operation, protocol)
+    if write is not None:
+        return Reply(*write(result or {}))
     shape = operation.output_shape
     members = pruned(result or {}, shape) if shape else {}
     made = _serializer(operation, route.request).serialize(members or {})
     headers = {name: str(value) for name, value in made["headers"].items()}
-    payload = shape.serialization.get("payload") if shape else None
-    if payload and shape.members[payload].type_name in ("blob", "string") and "ContentType" in members:
-        headers["Content-Type"] = str(members["ContentType"])  # moto says application/json whatever the payload is
     return Reply(made["status_code"], headers, _bytes(made["body"]))
 
 
