@@ -66,7 +66,7 @@ def stop(json: JsonOption = False) -> None:
         output.note("the local cloud was not running")
     else:
         output.success("the local cloud is stopped")
-        output.note("Its objects lived in memory and are gone; the next `mlplat apply` makes them again.")
+        output.note("What it holds is kept in .mlplat/local; the next start has it again.")
 
 
 @app.command()

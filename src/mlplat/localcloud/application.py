@@ -13,12 +13,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from mlplat.localcloud import extensions, routing, rules, wire
+from mlplat.localcloud.changes import EVERYTHING
 from mlplat.localcloud.cloud import AGENT, Host
 from mlplat.localcloud.control import Control
 from mlplat.localcloud.errors import AwsError, NotMine
@@ -31,11 +32,6 @@ from mlplat.localcloud.wsgi import BadRequest
 
 log = logging.getLogger(__name__)
 
-Lock = AbstractContextManager[Any]
-
-STRIPES = 512
-"""Locks for S3's keys; two keys that share one wait for each other and nothing else."""
-
 
 class Application(DomainDispatcherApplication):
     """Answers every request of the local cloud."""
@@ -45,8 +41,6 @@ class Application(DomainDispatcherApplication):
         self._host, self._requests, self._clouds, self._ready = host, requests, clouds, ready
         self._control = Control(host, instance, clouds)
         self._hosts: dict[str, str | None] = {}
-        self._services: dict[str, Lock] = {}
-        self._keys = [threading.RLock() for _ in range(STRIPES)]
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """The WSGI entry."""
@@ -58,6 +52,7 @@ class Application(DomainDispatcherApplication):
         reply = self._reply(route, environ)
         request_id = _request_id(reply) or str(uuid.uuid4())
         reply = Reply(reply.status, _with_request_id(reply, request_id), reply.body)
+        self._note_change(route)
         self._record(route, reply, request_id, begun)
         return _send(reply, environ, start_response)
 
@@ -94,7 +89,7 @@ class Application(DomainDispatcherApplication):
             raise _unknown(route)
         try:
             with ExitStack() as held:
-                for lock in self._locks(route):
+                for lock in self._host.locks.of(route):
                     held.enter_context(lock)
                 reply = rules.around(route, self._clouds.cloud(route.region), lambda: _ask(application, environ))
         except NotImplementedError as error:
@@ -124,16 +119,11 @@ class Application(DomainDispatcherApplication):
             self._hosts[host] = self.get_backend_for_host(host)
         return self._hosts[host]
 
-    def _locks(self, route: Route) -> list[Lock]:
-        """What to hold while moto works: its backends are not made for threads.
-
-        One lock a service; in S3 one a key (and its copy's source), so that uploads go on side by side. Without it,
-        a GET or PUT meets the file of a version that another PUT has just closed.
-        """
-        if route.service != "s3":
-            return [self._services.setdefault(str(route.service), threading.RLock())]
-        paths = {route.request.path, "/" + route.request.headers.get("x-amz-copy-source", "").lstrip("/")}
-        return [self._keys[index] for index in sorted({hash(path) % STRIPES for path in paths})]
+    def _note_change(self, route: Route) -> None:
+        """For the next snapshot. Records have a file of their own, which is written at once."""
+        if route.access == "write" and route.service not in (None, "sagemaker-featurestore-runtime"):
+            service = EVERYTHING if route.service == "resourcegroupstaggingapi" else route.service
+            self._host.changes.mark(service, route.region)
 
     def _record(self, route: Route, reply: Reply, request_id: str, begun: float) -> None:
         self._requests.write(

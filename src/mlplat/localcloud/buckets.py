@@ -1,11 +1,14 @@
-"""S3 where moto is not like AWS: bucket policies with their conditions, tags in CreateBucket.
+"""S3 where moto is not like AWS: bucket policies with their conditions, tags in CreateBucket; contents on disk.
 
 Without its conditions every Deny denies everything: a bucket that refuses plain http would refuse all uploads.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,12 +18,14 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3 import models
 from moto.s3.exceptions import BucketAlreadyExists, BucketAlreadyOwnedByYou
 
+from mlplat.localcloud import bodies
 from mlplat.localcloud.policies import holds, listed
 
 
 def register() -> None:
     """Put our bucket and backend in the place of moto's, before the first request."""
     models.FakeBucket = Bucket
+    models.FakeKey = Key
     models.s3_backends.backend = Backend
 
 
@@ -39,6 +44,52 @@ class Bucket(models.FakeBucket):
             if holds(statement.get("Condition", {}), keys)
         ]
         return IAMPolicy(json.dumps({**document, "Statement": applying})).is_action_permitted(action, resource)
+
+
+class Key(models.FakeKey):
+    """A version of an object whose content is a file, unless it is small.
+
+    moto keeps contents in memory and closes them when a version is replaced, also under the eyes of who reads it.
+    """
+
+    revision = 0
+    """Grows with every change, so that a snapshot knows what to write."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        self.__dict__["revision"] = self.revision + 1
+
+    @property
+    def value(self) -> bytes:
+        """The content."""
+        content = self._content
+        return content if isinstance(content, bytes) else content.read()
+
+    @value.setter
+    def value(self, content: bytes | str) -> None:
+        data = content.encode() if isinstance(content, str) else bytes(content)
+        self._content = data if len(data) <= bodies.SMALL else bodies.put(data)
+        self.contentsize = len(data)
+
+    @property
+    def etag(self) -> str:
+        """The content's MD5 in quotes, unless it was uploaded in parts."""
+        if self.__dict__["_etag"] is None:
+            self._etag: str = hashlib.md5(self.value, usedforsecurity=False).hexdigest()
+        return f'"{self._etag}"'
+
+    def set_metadata(self, metadata: Any, replace: bool = False) -> None:
+        """As moto's, noting that it changes."""
+        super().set_metadata(metadata, replace)
+        self.__dict__["revision"] = self.revision + 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_value_buffer", "lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._value_buffer = io.BytesIO()
+        self.lock = threading.Lock()
 
 
 class Backend(models.S3Backend):

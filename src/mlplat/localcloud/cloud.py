@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlplat.localcloud.changes import Changes, WatchedLock
+from mlplat.localcloud.locks import Locks
 from mlplat.localcloud.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
+
+TAGS = ":tags"
+"""The name under which the tags are kept."""
 
 ACCOUNT = "123456789012"
 """The one account of the local cloud."""
@@ -34,6 +40,8 @@ class Host:
     supervisor: Supervisor
     transition_delay: float = 0.5
     """Seconds that objects stay Creating, Updating, Deleting."""
+    locks: Locks = field(default_factory=Locks)
+    changes: Changes = field(default_factory=Changes)
 
 
 class Cloud:
@@ -44,16 +52,20 @@ class Cloud:
     models, endpoint_configs, endpoints, feature_groups, model_package_groups, model_packages (by ARN),
     training_jobs, tuning_jobs, processing_jobs. Read and change them while holding `lock`; never call `aws(...)` with
     it held.
+    What is in them, and the tags, is there again after a restart; all else is not. A family whose objects were on
+    their way when the local cloud ended has a method `resume`, called once after the restart, that sees them through.
     """
 
-    def __init__(self, host: Host, region: str, account: str = ACCOUNT) -> None:
+    def __init__(
+        self, host: Host, region: str, account: str = ACCOUNT, kept: Mapping[str, dict[str, Any]] | None = None
+    ) -> None:
         self.host, self.region, self.account = host, region, account
         self.address, self.folder, self.supervisor = host.address, host.folder, host.supervisor
         self.transition_delay = host.transition_delay
-        self.lock = threading.RLock()
-        self.tags: dict[str, dict[str, str]] = {}
+        self.lock = WatchedLock()
+        self._stores: dict[str, dict[str, Any]] = {name: dict(things) for name, things in (kept or {}).items()}
+        self.tags: dict[str, dict[str, str]] = self._stores.pop(TAGS, {})
         """Tags of our own SageMaker objects by ARN. Whoever creates an object adds its entry, even an empty one."""
-        self._stores: dict[str, dict[str, Any]] = {}
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
         self._timers: set[threading.Timer] = set()
@@ -75,8 +87,15 @@ class Cloud:
 
     def store(self, name: str) -> dict[str, Any]:
         """The objects of one kind by name, in the order they were made."""
-        with self.lock:
-            return self._stores.setdefault(name, {})
+        return self._stores.setdefault(name, {})
+
+    def kept(self) -> dict[str, dict[str, bytes]]:
+        """All objects and the tags, each as bytes. Call it with `lock` held."""
+        stores = {**self._stores, TAGS: self.tags}
+        return {
+            name: {key: pickle.dumps(thing, protocol=5) for key, thing in list(things.items())}
+            for name, things in list(stores.items())
+        }
 
     def tag(self, arn: str, tags: list[dict[str, str]] | None) -> None:
         """Register an object and its tags, given as the request has them (`[{"Key": ..., "Value": ...}]`)."""

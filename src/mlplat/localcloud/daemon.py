@@ -22,6 +22,9 @@ from typing import Any
 from mlplat.errors import LocalCloudError
 from mlplat.localcloud import processes
 
+REFUSED = 3
+"""The daemon's exit code when what is kept can't be read."""
+
 START_WITHIN = 60.0
 """Seconds after which a start is given up. It takes about one; a machine that swaps needs more."""
 
@@ -195,15 +198,17 @@ def _launch(folder: Path, port: int, region: str, transition_delay: float) -> Ad
                 if _ping(address, 10.0) == address.instance:
                     return address
         if process.poll() is not None:
-            raise _failed(output, begin, port)
+            raise _failed(output, begin, process.returncode, port)
         time.sleep(0.02)
     process.kill()
     raise LocalCloudError(f"starting the local cloud: no answer after {START_WITHIN:.0f} s", hint="mlplat local logs")
 
 
-def _failed(output: Path, begin: int, port: int) -> LocalCloudError:
+def _failed(output: Path, begin: int, code: int, port: int) -> LocalCloudError:
     said = output.read_bytes()[begin:].decode(errors="replace").strip().splitlines() or ["it ended without a word"]
     hint = "mlplat local start" if port else "mlplat local logs"
+    if code == REFUSED:
+        hint = "mlplat local reset"
     return LocalCloudError(f"starting the local cloud: {said[-1]}", hint=hint)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from functools import cache
+from typing import Any
 
 from mlplat.localcloud.families import Clouds
 
@@ -15,13 +16,18 @@ _extending = threading.Lock()
 
 def register(clouds: Clouds) -> None:
     """Extend the services that are quick to load."""
-    from moto.core import responses, utils
+    from moto.core import common_models, responses, utils
 
     from mlplat.localcloud import background, buckets, iam, kms, logs, s3  # noqa: F401
 
     responses.method_names_from_class = cache(utils.method_names_from_class)  # moto looks them up on every request
+    common_models.BaseModel.__new__ = _untracked  # moto keeps everything that there ever was
     background.use(clouds)
     buckets.register()
+
+
+def _untracked(cls: type[Any], *_: Any, **__: Any) -> Any:
+    return object.__new__(cls)
 
 
 def extend(service: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -9,6 +10,8 @@ from typing import Any
 
 from mlplat.localcloud.cloud import Cloud, Host
 from mlplat.localcloud.routing import Route
+
+log = logging.getLogger(__name__)
 
 Handler = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
@@ -28,18 +31,35 @@ class Clouds:
     """The regions of one local cloud and their handlers, each made when first asked for."""
 
     def __init__(self, host: Host) -> None:
-        self._host = host
+        self.host = host
         self._lock = threading.Lock()
         self._clouds: dict[str, Cloud] = {}
+        self._families: dict[str, list[Any]] = {}
         self._handlers: dict[str, dict[tuple[str, str], Handler]] = {}
 
-    def cloud(self, region: str) -> Cloud:
-        """The cloud of a region."""
+    def cloud(self, region: str, kept: Mapping[str, dict[str, Any]] | None = None) -> Cloud:
+        """The cloud of a region; `kept` is what it starts with (`Cloud.kept`, read again)."""
         with self._lock:
             if region not in self._clouds:
-                self._clouds[region] = Cloud(self._host, region)
-                self._handlers[region] = _handlers(self._clouds[region])
+                cloud = Cloud(self.host, region, kept=kept)
+                self._families[region] = [family(cloud) for family in families()]
+                self._handlers[region] = _handlers(self._families[region])
+                self._clouds[region] = cloud
             return self._clouds[region]
+
+    def all(self) -> list[Cloud]:
+        """The clouds of all regions that were asked for."""
+        with self._lock:
+            return list(self._clouds.values())
+
+    def resume(self) -> None:
+        """Go on where the local cloud ended: what was on its way arrives, what can't go on says so."""
+        for family in [each for families in list(self._families.values()) for each in families]:
+            if (resume := getattr(family, "resume", None)) is not None:
+                try:
+                    resume()
+                except Exception:
+                    log.exception("going on with %s", type(family).__name__)
 
     def handler(self, route: Route) -> Handler | None:
         """The method that answers the route's operation, or None when it isn't one of ours."""
@@ -55,15 +75,15 @@ class Clouds:
             cloud.close()
 
 
-def _handlers(cloud: Cloud) -> dict[tuple[str, str], Handler]:
+def _handlers(families: list[Any]) -> dict[tuple[str, str], Handler]:
     from botocore import xform_name
     from moto.core.utils import get_service_model
 
     found: dict[tuple[str, str], Handler] = {}
-    for family in families():
-        service, instance = getattr(family, "service", "sagemaker"), family(cloud)
+    for family in families:
+        service = getattr(family, "service", "sagemaker")
         names = {xform_name(name): name for name in get_service_model(service).operation_names}
-        for method in dir(family):
+        for method in dir(type(family)):
             if method in names and re.fullmatch(r"[a-z]\w*", method):
-                found[service, names[method]] = getattr(instance, method)
+                found[service, names[method]] = getattr(family, method)
     return found

@@ -16,8 +16,13 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from mlplat.localcloud.cloud import ACCOUNT
+from mlplat.localcloud.daemon import REFUSED
+from mlplat.localcloud.store import Store, StoreRefused
+
 if TYPE_CHECKING:
     from mlplat.localcloud.families import Clouds
+    from mlplat.localcloud.snapshots import Snapshots
 
 log = logging.getLogger("localcloud")
 
@@ -36,8 +41,13 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
     folder: Path = args.folder.absolute()
     only = _alone(folder)
-    sock = _listen(args.port)
-    Server(folder, sock, args.region, args.transition_delay).run()
+    try:
+        store = Store(folder)
+        sock = _listen(args.port, int(store.identity().get("port", 0)))
+        Server(folder, store, sock, args.region, args.transition_delay).run()
+    except StoreRefused as error:
+        print(error, file=sys.stderr)  # noqa: T201 - `daemon` reads the last line
+        sys.exit(REFUSED)
     only.close()
     os._exit(0)  # whatever thread is left has nothing to finish
 
@@ -45,21 +55,29 @@ def main(argv: list[str] | None = None) -> None:
 class Server:
     """Everything of one running local cloud."""
 
-    def __init__(self, folder: Path, sock: socket.socket, region: str, transition_delay: float) -> None:
-        from mlplat.localcloud.cloud import ACCOUNT, Host
+    def __init__(self, folder: Path, store: Store, sock: socket.socket, region: str, transition_delay: float) -> None:
+        from mlplat.localcloud.cloud import Host
         from mlplat.localcloud.request_log import RequestLog
         from mlplat.localcloud.supervisor import Supervisor
 
-        self.folder, self._sock = folder, sock
+        self.folder, self._store, self._sock = folder, store, sock
         self.instance = secrets.token_hex(16)
         self.supervisor = Supervisor(folder)
         self.supervisor.sweep()
         self.requests = RequestLog(folder)
+        port = sock.getsockname()[1]
+        identity = {
+            "access_key": "AKIA" + "".join(secrets.choice(ALPHABET) for _ in range(16)),
+            "secret_key": secrets.token_urlsafe(30),
+            **store.identity(),
+            "port": str(port),
+        }
+        store.remember(identity)
         self.host = Host(
-            address=f"http://127.0.0.1:{sock.getsockname()[1]}",
+            address=f"http://127.0.0.1:{port}",
             folder=folder,
-            access_key="AKIA" + "".join(secrets.choice(ALPHABET) for _ in range(16)),
-            secret_key=secrets.token_urlsafe(30),
+            access_key=identity["access_key"],
+            secret_key=identity["secret_key"],
             supervisor=self.supervisor,
             transition_delay=transition_delay,
         )
@@ -74,6 +92,7 @@ class Server:
         from mlplat.localcloud.families import Clouds
 
         clouds = Clouds(self.host)
+        snapshots = self._restored(clouds)
         server = _make_server(Application(self.host, self.instance, self.requests, clouds, self._ready), self)
         self._write(
             {
@@ -87,11 +106,13 @@ class Server:
                 **self._about,
             }
         )
+        snapshots.start()
         threading.Thread(target=self._get_ready, args=(clouds,), daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
         server.serve_forever(poll_interval=0.1)
         clouds.close()
+        snapshots.close()  # before what runs is ended: it didn't end by itself
         self.supervisor.close()
         self.requests.close()
         if self.is_current():
@@ -115,13 +136,24 @@ class Server:
             json.dump(about, file, indent=2)
         new.replace(self._file)
 
-    def _get_ready(self, clouds: Clouds) -> None:
-        """Load the services that everybody needs while the client that started us is still loading its own."""
-        try:
-            from mlplat.localcloud import extensions
+    def _restored(self, clouds: Clouds) -> Snapshots:
+        """The services that everybody needs, with all that was kept. Raises StoreRefused."""
+        from mlplat.localcloud import extensions
+        from mlplat.localcloud.snapshots import Snapshots
 
-            extensions.register(clouds)
+        extensions.register(clouds)
+        snapshots = Snapshots(self._store, self.host, clouds)
+        snapshots.restore()
+        return snapshots
+
+    def _get_ready(self, clouds: Clouds) -> None:
+        """What can be done while the client that started us is still loading its own."""
+        try:
+            from mlplat.localcloud import backends, background, extensions
+
             _ = self.supervisor.sandbox
+            background.resume(backends.live().values())
+            clouds.resume()
             self._ready.set()
             extensions.extend("ec2")
         except Exception:
@@ -158,6 +190,7 @@ def _forget_the_parent() -> None:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
+        "MOTO_ACCOUNT_ID": ACCOUNT,  # moto would look for the access key in every partition's IAM
         "MOTO_DISABLE_GLOBAL_CORS": "true",
         "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
         "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
@@ -176,13 +209,16 @@ def _alone(folder: Path) -> IO[str]:
     return lock
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(port: int, before: int) -> socket.socket:
+    """The port that is asked for; otherwise the one it had before, or any if that is taken."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        sock.bind(("127.0.0.1", port))
+        sock.bind(("127.0.0.1", port or before))
     except OSError as error:
-        sys.exit(f"port {port}: {error.strerror}")
+        if port or not before:
+            sys.exit(f"port {port}: {error.strerror}")
+        sock.bind(("127.0.0.1", 0))
     sock.listen(128)
     return sock
 

@@ -54,6 +54,8 @@ class Hosting:
         clear(cloud)
         self.traffic: dict[str, Traffic] = {}
         """Endpoints that take requests, by name."""
+        self.returning: dict[str, threading.Event] = {}
+        """Endpoints that are being brought up again after a restart: requests wait for them."""
         self.metrics = InvocationMetrics(cloud)
         self.capture = DataCapture(cloud)
 

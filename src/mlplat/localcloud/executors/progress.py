@@ -31,6 +31,9 @@ LONGEST_REASON = 1024
 SPOT_PRICE = 0.3
 """What a second on a spot instance costs of an ordinary one. AWS's price moves; it says "up to 90 %" of savings."""
 
+ENDED_MEANWHILE = "InternalServerError: the local cloud was stopped, or ended, while the job was running."
+"""FailureReason of jobs that a restart finds under way."""
+
 
 class JobFailed(Exception):
     """A job has failed; the message is its FailureReason."""

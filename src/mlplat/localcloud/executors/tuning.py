@@ -177,17 +177,18 @@ class TuningRun:
                 self._changed.wait(timeout=1.0)
 
     def _finish(self, status: str, reason: str | None) -> None:
-        now = self._cloud.now()
         with self._cloud.lock:
-            self._job["Trials"] = trials(self._cloud, self._job)
-            self._job |= {
-                "HyperParameterTuningJobStatus": status,
-                "HyperParameterTuningEndTime": now,
-                "LastModifiedTime": now,
-            }
-            if reason:
-                self._job["FailureReason"] = reason
+            finish(self._cloud, self._job, status, reason)
             running(self._cloud).pop(self._job["HyperParameterTuningJobName"], None)
+
+
+def finish(cloud: Cloud, job: dict[str, Any], status: str, reason: str | None) -> None:
+    """The end of a tuning job; what is known of its children is kept with it. Call it with the cloud's lock held."""
+    now = cloud.now()
+    job["Trials"] = trials(cloud, job)
+    job |= {"HyperParameterTuningJobStatus": status, "HyperParameterTuningEndTime": now, "LastModifiedTime": now}
+    if reason:
+        job["FailureReason"] = reason
 
 
 def most_jobs(config: Mapping[str, Any]) -> int:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import logging
+import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from mlplat.localcloud.cloud import Cloud
+from mlplat.localcloud.errors import AwsError
 from mlplat.localcloud.executors.endpoint import Fleet, NotReady, Variant
 from mlplat.localcloud.executors.hosting import Hosting, Traffic
 from mlplat.localcloud.executors.model_data import Container
@@ -129,6 +132,59 @@ class Endpoints:
             traffic = self._hosting.traffic.pop(name, None)
         self._cloud.later(lambda: self._remove(name, traffic))
 
+    def resume(self) -> None:
+        """After a restart: what served serves again, as SageMaker's own maintenance would have it; the rest goes on."""
+        with self._cloud.lock:
+            endpoints = list(self._endpoints.values())
+        for endpoint in endpoints:
+            name, status = endpoint["EndpointName"], endpoint["EndpointStatus"]
+            if status == "Deleting":
+                self._remove(name, None)
+            elif "Served" in endpoint:
+                self._hosting.returning[name] = threading.Event()
+                endpoint["EndpointStatus"] = "SystemUpdating"
+                self._cloud.later(partial(self._bring_back, name, endpoint, status), 0)
+            elif status == "Creating":
+                self._cloud.later(partial(self._create_again, name, endpoint), 0)
+
+    def _bring_back(self, name: str, endpoint: Endpoint, status: str) -> None:
+        """The fleet that served, with its weights; then the update that was under way, if there was one."""
+        try:
+            shares = variants.shares(variants.settled(endpoint["ProductionVariants"]))
+            fleet = self._fleet(name, endpoint["Served"])
+            fleet.start()
+            capture = endpoint["Served"].get("DataCaptureConfig") or {}
+            self._hosting.traffic[name] = Traffic(fleet, shares, capture if capture.get("EnableCapture") else None)
+        except NotReady as error:
+            self._failed(name, str(error))
+            return
+        except Exception:
+            log.exception("endpoint %s could not be brought back", name)
+            self._failed(name, "An internal error occurred. `mlplat local logs` of the local cloud tells more.")
+            return
+        finally:
+            self._hosting.returning.pop(name).set()
+        with self._cloud.lock:
+            pending = endpoint.get("PendingDeploymentSummary")
+            config = self._cloud.store("endpoint_configs").get(pending["EndpointConfigName"]) if pending else None
+            endpoint["EndpointStatus"] = "Updating" if pending else "InService"
+        if pending and config is not None:
+            self._deploy(name, config, pending["ProductionVariants"])
+        elif pending:
+            self._failed(name, f"Could not find endpoint configuration {pending['EndpointConfigName']}.")
+        elif status == "Updating":
+            self._reweigh(name)
+
+    def _create_again(self, name: str, endpoint: Endpoint) -> None:
+        try:
+            with self._cloud.lock:
+                config = self._config(endpoint["EndpointConfigName"])
+                wanted = variants.initial(self._cloud, config)
+        except AwsError as error:
+            self._failed(name, error.message)
+        else:
+            self._deploy(name, config, wanted)
+
     def _deploy(self, name: str, config: Mapping[str, Any], wanted: list[dict[str, Any]]) -> None:
         """Bring the configuration's fleet up and give it the traffic; otherwise leave everything as it was."""
         try:
@@ -168,6 +224,7 @@ class Endpoints:
                 endpoint["DataCaptureConfig"] = variants.capture_summary(capture)
             endpoint["EndpointConfigName"] = config["EndpointConfigName"]
             endpoint["ProductionVariants"] = settled
+            endpoint["Served"] = dict(config)  # ours: what a restart brings back, whatever became of the config
             self._change(endpoint, "InService")
         if before is not None:
             before.fleet.stop()

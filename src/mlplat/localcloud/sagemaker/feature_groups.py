@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from mlplat.localcloud.cloud import Cloud
@@ -76,6 +77,7 @@ class FeatureGroups:
             additions = request.get("FeatureAdditions", [])
             _check_names([*group["FeatureDefinitions"], *additions])
             group["LastUpdateStatus"] = {"Status": "InProgress"}
+            group["Update"] = dict(request)  # ours: a restart goes on with it
             group["LastModifiedTime"] = self._cloud.now()
         self._cloud.later(lambda: self._update(group, request))
         return {"FeatureGroupArn": group["FeatureGroupArn"]}
@@ -87,6 +89,18 @@ class FeatureGroups:
             group["FeatureGroupStatus"] = "Deleting"
         self._cloud.later(lambda: self._forget(group))
         return {}
+
+    def resume(self) -> None:
+        """After a restart: what was on its way arrives."""
+        with self._cloud.lock:
+            groups = list(self._groups.values())
+        for group in groups:
+            if group["FeatureGroupStatus"] == "Creating":
+                self._cloud.later(partial(self._finish, group))
+            elif group["FeatureGroupStatus"] == "Deleting":
+                self._cloud.later(partial(self._forget, group))
+            elif _status_of_update(group) == "InProgress":
+                self._cloud.later(partial(self._update, group, group.get("Update", {})))
 
     def _check_stores(self, request: Mapping[str, Any]) -> None:
         online = request.get("OnlineStoreConfig", {}).get("EnableOnlineStore", False)
@@ -158,6 +172,7 @@ class FeatureGroups:
             if throughput := request.get("ThroughputConfig"):
                 group["ThroughputConfig"] = {**group.get("ThroughputConfig", {}), **throughput}
             group["LastUpdateStatus"] = {"Status": "Successful"}
+            group.pop("Update", None)
             group["LastModifiedTime"] = self._cloud.now()
 
     def _forget(self, group: dict[str, Any]) -> None:

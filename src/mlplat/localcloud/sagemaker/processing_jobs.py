@@ -8,7 +8,7 @@ from typing import Any
 
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors import processing
-from mlplat.localcloud.executors.progress import FINISHED
+from mlplat.localcloud.executors.progress import ENDED_MEANWHILE, FINISHED
 from mlplat.localcloud.sagemaker.errors import in_use, invalid
 from mlplat.localcloud.sagemaker.job_lists import Members, page
 from mlplat.localcloud.sagemaker.roles import check_role
@@ -87,6 +87,15 @@ class ProcessingJobs:
                 )
             del self._jobs[job["ProcessingJobName"]]
             self._cloud.tags.pop(job["ProcessingJobArn"], None)
+
+    def resume(self) -> None:
+        """After a restart: jobs that were running have failed."""
+        with self._cloud.lock:
+            for job in self._jobs.values():
+                if job["ProcessingJobStatus"] not in FINISHED:
+                    now = self._cloud.now()
+                    job |= {"ProcessingJobStatus": "Failed", "FailureReason": ENDED_MEANWHILE}
+                    job |= {"ProcessingEndTime": now, "LastModifiedTime": now}
 
     def _find(self, request: Mapping[str, Any]) -> dict[str, Any]:
         name = request["ProcessingJobName"]

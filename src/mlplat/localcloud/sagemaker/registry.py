@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from mlplat.localcloud.cloud import Cloud
@@ -61,6 +62,16 @@ class ModelPackageGroups:
             group["ModelPackageGroupStatus"] = "Deleting"
         self._cloud.later(lambda: self._forget(group))
         return {}
+
+    def resume(self) -> None:
+        """After a restart: what was on its way arrives."""
+        with self._cloud.lock:
+            groups = list(self._groups.values())
+        for group in groups:
+            if group["ModelPackageGroupStatus"] == "Pending":
+                self._cloud.later(partial(self._complete, group))
+            elif group["ModelPackageGroupStatus"] == "Deleting":
+                self._cloud.later(partial(self._forget, group))
 
     def _packages(self) -> list[dict[str, Any]]:
         return list(self._cloud.store("model_packages").values())

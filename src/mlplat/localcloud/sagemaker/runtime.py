@@ -9,7 +9,7 @@ from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.errors import AwsError
 from mlplat.localcloud.executors.data_capture import Request
 from mlplat.localcloud.executors.hosting import Hosting, Share, Traffic
-from mlplat.localcloud.executors.router import Answer, HungUp, TimedOut, Unreachable
+from mlplat.localcloud.executors.router import INVOCATION_TIMEOUT, Answer, HungUp, TimedOut, Unreachable
 
 LARGEST_BODY = 6 * 1024 * 1024
 UNSUPPORTED = {
@@ -90,6 +90,8 @@ class SageMakerRuntime:
 
     def _enter(self, name: str) -> Traffic:
         """The endpoint's traffic, its fleet held; an update may retire the fleet between the two."""
+        if (back := self._hosting.returning.get(name)) is not None:
+            back.wait(INVOCATION_TIMEOUT)
         while (traffic := self._hosting.traffic.get(name)) is not None:
             if traffic.fleet.enter():
                 return traffic

@@ -9,7 +9,7 @@ from typing import Any
 
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors import s3_data, training
-from mlplat.localcloud.executors.progress import FINISHED, MESSAGES
+from mlplat.localcloud.executors.progress import ENDED_MEANWHILE, FINISHED, MESSAGES, Progress
 from mlplat.localcloud.executors.s3_data import DataError, Place
 from mlplat.localcloud.sagemaker.errors import AwsError, in_use, invalid, limit_exceeded
 from mlplat.localcloud.sagemaker.job_lists import Members, page
@@ -99,6 +99,13 @@ class TrainingJobs:
                 )
             del self._jobs[job["TrainingJobName"]]
             self._cloud.tags.pop(job["TrainingJobArn"], None)
+
+    def resume(self) -> None:
+        """After a restart: jobs that were running have failed."""
+        with self._cloud.lock:
+            for job in self._jobs.values():
+                if job["TrainingJobStatus"] not in FINISHED:
+                    Progress(self._cloud, job).finish("Failed", FailureReason=ENDED_MEANWHILE)
 
     def _find(self, name: str) -> dict[str, Any]:
         if name not in self._jobs:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors import search_space, tuning
+from mlplat.localcloud.executors.progress import ENDED_MEANWHILE
 from mlplat.localcloud.executors.search_space import Range, RangeError
 from mlplat.localcloud.sagemaker.errors import in_use, invalid, not_found
 from mlplat.localcloud.sagemaker.job_lists import Members, page
@@ -101,6 +102,14 @@ class TuningJobs:
                 raise invalid(f"The hyperparameter tuning job {name} can't be deleted in status {status}.")
             del self._jobs[job["HyperParameterTuningJobName"]]
             self._cloud.tags.pop(job["HyperParameterTuningJobArn"], None)
+
+    def resume(self) -> None:
+        """After a restart: jobs that were running have failed, and so have their children."""
+        self._children.resume()
+        with self._cloud.lock:
+            for job in self._jobs.values():
+                if job["HyperParameterTuningJobStatus"] not in FINISHED:
+                    tuning.finish(self._cloud, job, "Failed", ENDED_MEANWHILE)
 
     def _find(self, request: Mapping[str, Any]) -> dict[str, Any]:
         name = request["HyperParameterTuningJobName"]
