@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from mlplat import __version__, output
 from mlplat.commands import (
+    bootstrap,
     completion,
     config,
     data,
@@ -93,6 +94,7 @@ def options(
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Platform": (
         init.init,
+        bootstrap.bootstrap,
         platform.plan,
         platform.apply,
         platform.destroy,

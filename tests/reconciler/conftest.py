@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.conftest import RunningCloud
 from tests.fakes import (
     FAKE_KINDS,
     FakeCloud,
@@ -17,6 +18,7 @@ from tests.fakes import (
     FakeVault,
     session,
 )
+from tests.reconciler.places import BUCKET
 
 from mlplat.errors import MlplatError
 from mlplat.reconciler.apply import Outcome, apply
@@ -33,6 +35,14 @@ def fake_kinds() -> Iterator[None]:
     yield
     for name in FAKE_KINDS:
         KINDS.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def bucket(cloud: RunningCloud) -> str:
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    return BUCKET
 
 
 @dataclass

@@ -16,21 +16,13 @@ from pathlib import Path
 import pytest
 from tests.conftest import RunningCloud
 from tests.reconciler.conftest import EDITED, World, platform
-from tests.reconciler.places import BUCKET, Local, Remote
+from tests.reconciler.places import Local, Remote
 
 from mlplat.errors import DamagedState, LockHeld, StateError
 from mlplat.reconciler import formats
 from mlplat.reconciler.journal import line_of
 from mlplat.reconciler.lock import Holder
 from mlplat.reconciler.state import Entry, State, Store
-
-
-@pytest.fixture(scope="session")
-def bucket(cloud: RunningCloud) -> str:
-    s3 = cloud.client("s3")
-    s3.create_bucket(Bucket=BUCKET)
-    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-    return BUCKET
 
 
 @pytest.fixture(params=["local", "s3"])

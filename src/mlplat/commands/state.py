@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlplat import output
 from mlplat.commands.context import (
+    FOLDER,
     ApproveOption,
     ConfigOption,
     NamespaceOption,
     ParallelismOption,
+    backend_of,
     platform_of,
+    session_of,
     settings_of,
     store_of,
 )
@@ -23,10 +27,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlplat.reconciler.lock import Holder
+    from mlplat.reconciler.migration import Migration
     from mlplat.reconciler.rebuild import Rebuilt
     from mlplat.reconciler.state import State, Store
+    from mlplat.settings import Settings
     from mlplat.workflows.keeping import Letting
     from mlplat.workflows.platform import Platform
+
+
+class Place(StrEnum):
+    """Where a state can be."""
+
+    local = "local"
+    s3 = "s3"
+
+
+OTHER = {Place.local: Place.s3, Place.s3: Place.local}
 
 app = typer.Typer(help="Look at and repair what mlplat remembers of a platform.", no_args_is_help=True)
 
@@ -137,6 +153,59 @@ def unlock(
     if holder is not None and holder.is_alive:
         output.warn(f"{holder.told} still runs: end it, or two runs change the same platform")
     output.data({"namespace": settings.namespace, "removed": holder and _holder(holder)}, lambda: told)
+
+
+@app.command()
+def migrate(
+    source: Annotated[
+        Place | None, typer.Option("--from", help="Where the state is now; without it: where it isn't to be.")
+    ] = None,
+    target: Annotated[
+        Place | None, typer.Option("--to", help="Where it is to be; without it: what state.backend says.")
+    ] = None,
+    namespace: NamespaceOption = None,
+    config: ConfigOption = None,
+    auto_approve: ApproveOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Move the state from this folder into the bucket, or back. Run again, it does nothing.
+
+    Both places are locked, what was written is read back, and where the state was it is kept under another name.
+    Refused when the other place holds a state that isn't an older moment of this one.
+    """
+    from mlplat.reconciler import migration
+    from mlplat.reconciler.state import Store
+
+    settings = settings_of(namespace, config)
+    to = target or (OTHER[source] if source else Place(settings.state.backend))
+    if to == source:
+        raise UsageError(f"moving the state from {to} to {to}: name two places", hint="mlplat state migrate --help")
+    session = session_of(settings)
+    old, new = (
+        Store(FOLDER, settings.namespace, output.warn, backend_of(settings, place, session))
+        for place in (OTHER[to], to)
+    )
+    with old.lock("state migrate"), new.lock("state migrate"):
+        what = migration.look(old, new)
+        if what is not None:
+            _approve_move(settings, what, auto_approve)
+            what = migration.move(old, new, what)
+    if to != settings.state.backend:
+        output.note(f'from now on the configuration must say: [state] backend = "{to}"')
+    place, kept = new.backend.place, what and what.kept
+    output.data(
+        {"namespace": settings.namespace, "state": place, "moved": what is not None, "kept": kept},
+        lambda: f"{settings.namespace}: the state is {place} {f'now; {kept} is what was there' if kept else 'already'}",
+    )
+
+
+def _approve_move(settings: Settings, what: Migration, auto_approve: bool | None) -> None:
+    if auto_approve is False or (auto_approve is None and settings.approval.required):
+        output.confirm(
+            f"{settings.namespace}: the state ({len(what.state.entries)} addresses, serial {what.state.serial}) goes "
+            f"from {what.source} to {what.target}. Move it?",
+            flag="--auto-approve",
+        )
 
 
 def _store(namespace: str | None, config: Path | None) -> Store:

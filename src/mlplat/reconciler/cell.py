@@ -105,5 +105,5 @@ class Cell:
 
     def _told(self, doing: str, error: ApiError) -> ApiError | StateError:
         if error.code == "NoSuchBucket":
-            return StateError(f"{doing} {self.place}: there is no such bucket", hint="mlplat bootstrap")
+            return StateError(f"{doing} {self.place}: there is no bucket {self.bucket}", hint="mlplat bootstrap")
         return error.said_while(f"{doing} {self.place}")

@@ -46,6 +46,8 @@ class Rescue:
 
     def keep(self, state: State) -> Path | None:
         """Write the state where it can be written; None when it can't be anywhere."""
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
         for path in self.paths:
             try:
                 write_synced(path, state.dumps())

@@ -82,6 +82,10 @@ class Store:
         state.serial += 1
         self._write(state)
 
+    def put(self, state: State) -> None:
+        """Write the whole state as it is, serial and all: it was elsewhere until now. The lock must be held."""
+        self._write(state)
+
     def replace(self, state: State) -> list[str]:
         """Write the whole state in place of whatever is there; answers where damaged parts are kept now."""
         spared = [self.backend.set_aside(part, "damaged") for part in self._damaged()]
