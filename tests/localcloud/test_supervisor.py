@@ -159,6 +159,13 @@ def test_stop_is_a_sigterm_first(any_rung: Supervisor) -> None:
     assert not child.alive
 
 
+def test_a_stop_is_heard_however_early_it_comes(any_rung: Supervisor) -> None:
+    for delay in range(12):
+        child = any_rung.spawn(["sleep", "60"], env=PATH, cwd=any_rung.folder, label="t")
+        time.sleep(delay * 0.01)
+        assert child.stop(grace=10.0) == 143  # SIGTERM's; SIGKILL's would be 137
+
+
 def test_who_ignores_sigterm_is_killed_with_the_whole_tree(any_rung: Supervisor) -> None:
     heard: list[str] = []
     script = f"trap '' TERM; {ESCAPE}; echo up; sleep 3600 & wait; sleep 3600"

@@ -122,9 +122,12 @@ def _run(spec: dict[str, Any]) -> NoReturn:
     os.set_blocking(poke, False)
     signal.set_wakeup_fd(poke, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    begun, begins = os.pipe()  # closed by exec: before that, a SIGTERM would find no group, or be ignored
     payload = os.fork()
     if not payload:
         _exec(spec)
+    os.close(begins)
+    os.read(begun, 1)
     while True:
         ready, _, _ = select.select([lifeline, wake], [], [])
         if wake in ready:

@@ -233,10 +233,13 @@ def run(command: list[str], environment: Mapping[str, str], cwd: Path, kind: str
 
     SIGTERM comes to the whole process group: the script may save its model, and this process waits for it.
     """
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())
     process = subprocess.Popen(
         command, env=dict(environment), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )  # fmt: skip
+    if asked.is_set():  # it came while there was no script yet
+        process.terminate()
     assert process.stdout and process.stderr
     echoes = [Echo(process.stdout), Echo(process.stderr)]
     code = process.wait()
