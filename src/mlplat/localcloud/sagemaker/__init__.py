@@ -11,6 +11,7 @@ from mlplat.localcloud.sagemaker.registry import ModelPackageGroups, ModelPackag
 from mlplat.localcloud.sagemaker.runtime import SageMakerRuntime
 from mlplat.localcloud.sagemaker.tags import Tags
 from mlplat.localcloud.sagemaker.training_jobs import TrainingJobs
+from mlplat.localcloud.sagemaker.transform_jobs import TransformJobs
 from mlplat.localcloud.sagemaker.tuning_jobs import TuningJobs
 
 FAMILIES: tuple[type, ...] = (
@@ -26,6 +27,7 @@ FAMILIES: tuple[type, ...] = (
     TrainingJobs,
     TuningJobs,
     ProcessingJobs,
+    TransformJobs,
 )
 """Classes whose public methods are operations in boto3's names: `(request: dict) -> dict`, in the wire's names.
 
