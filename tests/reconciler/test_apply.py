@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests.fakes import FakeCloud, FakeModel, FakeNetwork, FakeTopic, FakeVault, Killed, Thing, refused
+from tests.fakes import FakeCloud, FakeLog, FakeModel, FakeNetwork, FakeTopic, FakeVault, Killed, Thing, refused
 from tests.reconciler.conftest import EDITED, World, actions, platform
 
 from mlplat.errors import (
@@ -320,3 +320,28 @@ def test_a_deposed_object_does_not_wait_for_the_one_that_goes_too(world: World) 
     world.cloud.always.clear()
     world.apply([topic_on])
     world.check([topic_on])
+
+
+@pytest.mark.parametrize("broken_off", [False, True])
+def test_a_succeeded_object_does_not_wait_for_who_never_used_it(world: World, broken_off: bool) -> None:
+    """The old model keeps the network, that the log, and the log's successor uses the new model."""
+    log, net, model = Ref("b.fake_log.l", "id"), Ref("b.fake_network.n", "id"), Ref("a.fake_model.m", "id")
+    world.apply(
+        [
+            Declared("b.fake_log.l", FakeLog(name="l", shape="square")),
+            Declared("b.fake_network.n", FakeNetwork(name="n", host=log)),
+            Declared("a.fake_model.m", FakeModel(name="m1", links=[net])),
+        ]
+    )
+    edited = [
+        Declared("b.fake_network.n", FakeNetwork(name="n")),
+        Declared("a.fake_model.m", FakeModel(name="m2")),
+        Declared("b.fake_log.l", FakeLog(name="l", links=[model])),
+    ]
+    if broken_off:
+        world.cloud.always["delete", "m1"] = refused("delete", "InternalFailure", "not now")
+        with pytest.raises(PartlyDone):
+            world.apply(edited)
+        world.cloud.always.clear()
+    world.apply(edited)
+    world.check(edited)

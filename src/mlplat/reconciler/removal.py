@@ -134,6 +134,10 @@ class Removal:
                 kept.setdefault(address, f"{holder} needs it, which is kept")
         return kept
 
+    def _may_use(self, step: Step, address: str) -> bool:
+        """Whether the object of a step may use an older one of `address`: it did, or nothing is known of it."""
+        return address in step.used or (step.seen is not None and step.address not in self.state.entries)
+
     def _named(self, address: str) -> bool:
         return matches(address, self.delete_data)
 
@@ -145,7 +149,7 @@ class Removal:
             reason = f"{reason}, with its data: {self.held[address]}"
         users = frozenset(self.users.get(target.owner, ()))
         if each.deposed:
-            dependants = {s.address for s in self.made if target.owner in s.needs}
+            dependants = {s.address for s in self.made if target.owner in s.needs and self._may_use(s, target.owner)}
             users, reason = users | dependants | {target.owner}, reason if seen is None else "it was replaced"
         return Step(
             address=address,

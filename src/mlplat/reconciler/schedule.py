@@ -48,22 +48,28 @@ class Schedule:
 
 
 def schedule(steps: Sequence[Step]) -> Schedule:
-    """The tasks of a plan. Old dependencies yield where they contradict the new ones."""
+    """The tasks of a plan. Old dependencies yield where they contradict the new ones.
+
+    Before these yields what is only tidy: that a succeeded object goes when its successor's new users are there, too.
+    """
     by_address = {step.address: step for step in steps}
     swapped = {a for a, step in by_address.items() if _is_swapped(step)}
     tasks: dict[Task, set[Task]] = {}
+    new: set[tuple[Task, Task]] = set()
     late: set[tuple[Task, Task]] = set()
     past: set[tuple[Task, Task]] = set()
     for step in steps:
         for task in _parts(step):
             hard, old = _before(task, step, by_address)
-            tasks[task] = hard | old
+            moved = _moved(step, by_address) if task.part is Part.REMOVE and step.creates_first else set()
+            tasks[task] = hard | old | moved
             past |= {(task, before) for before in old - hard}
+            new |= {(task, before) for before in moved - hard - old}
             if task.part is Part.REMOVE and _is_swapped(step) and not step.needs & step.used & swapped:
                 needed = _needed(step, by_address)
                 tasks[task] |= needed
                 late |= {(task, before) for before in needed}
-    found = graph.without_cycles(tasks, late, past)
+    found = graph.without_cycles(tasks, new, late, past)
     early = {a for a in swapped if not _needed(by_address[a], by_address) <= found[Task(a, Part.REMOVE)]}
     return Schedule(found, frozenset(early))
 
@@ -88,12 +94,15 @@ def _before(task: Task, step: Step, steps: Mapping[str, Step]) -> tuple[set[Task
         gone = {Task(step.address, Part.REMOVE)} if _is_swapped(step) else set()
         return _needed(step, steps) | gone, set()
     if step.creates_first:
-        moved = {
-            _made(each) for each in steps.values() if step.address in each.needs and each.action is not Action.DELETE
-        }
+        moved = {_made(user) for user in users if step.address in user.needs and user.action is not Action.DELETE}
         return {Task(step.address, Part.MAKE), *moved}, {_let_go(user) for user in users}
     going = [user for user in users if user.action is Action.DELETE or _is_swapped(user)]
     return set(), {Task(user.address, Part.REMOVE) for user in going}
+
+
+def _moved(step: Step, steps: Mapping[str, Step]) -> set[Task]:
+    """After these, all that is declared to use the object uses the new one; some of it may never have used the old."""
+    return {_made(each) for each in steps.values() if step.address in each.needs and each.action is not Action.DELETE}
 
 
 def _needed(step: Step, steps: Mapping[str, Step]) -> set[Task]:
