@@ -64,7 +64,10 @@ class Client:
         def attempt() -> Any:
             self._session.wait_turn(budget)
             try:
-                with translated(self._service, operation, repeatable=repeatable, region=self._session.region):
+                with (
+                    self._session.believed(),
+                    translated(self._service, operation, repeatable=repeatable, region=self._session.region),
+                ):
                     answer = send()
             except ApiError as error:
                 if is_throttled(error):

@@ -15,7 +15,7 @@ from mlplat.aws.client import Client
 from mlplat.aws.retryable import patience
 from mlplat.aws.throttling import Bucket, Budget, Limit
 from mlplat.aws.translation import is_absent, translate_local
-from mlplat.errors import ApiError, Interrupted, WaitTimeout
+from mlplat.errors import ApiError, CredentialsError, Interrupted, WaitTimeout
 
 T = TypeVar("T")
 
@@ -143,6 +143,17 @@ class Session:
             if not is_absent(error):
                 raise
 
+    @contextmanager
+    def believed(self) -> Iterator[None]:
+        """Around each call: credentials that AWS has refused once are not shown again, whatever is still to be done."""
+        if self._shared.refused is not None:
+            raise CredentialsError(self._shared.refused.message, hint=self._shared.refused.hint)
+        try:
+            yield
+        except CredentialsError as error:
+            self._shared.refused = error
+            raise
+
     def patiently(self, call: Callable[[], T]) -> T:
         """Repeat `call` while it is refused as the table says (`retryable`), the rows that are `asked` among them.
 
@@ -218,6 +229,7 @@ class _Shared:
 
     def __init__(self) -> None:
         self._lock, self._made = threading.RLock(), dict[str, Any]()
+        self.refused: CredentialsError | None = None
 
     def once(self, key: str, make: Callable[[], T]) -> T:
         if key not in self._made:
