@@ -27,11 +27,12 @@ from mlplat.commands import (
     state,
     train,
 )
-from mlplat.errors import Interrupted, MlplatError
+from mlplat.errors import MlplatError
+from mlplat.reconciler.interrupts import stoppable
 
 
 class _Group(TyperGroup):
-    """The root: commands stand in panels, and Ctrl-C anywhere is our Interrupted, with its exit code.
+    """The root: commands stand in panels, and Ctrl-C and SIGTERM anywhere are our Interrupted, with its exit code.
 
     Help is plain text, because Rich's takes three times as long to import as all of mlplat.
     """
@@ -54,10 +55,8 @@ class _Group(TyperGroup):
                 formatter.write_dl(panels[panel])
 
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with stoppable():
             return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            raise Interrupted("stopped; run the same command again to go on") from error
 
 
 _PANELS = ("Platform", "Models", "This machine")

@@ -23,6 +23,8 @@ from mlplat.errors import (
 )
 from mlplat.reconciler import journal
 from mlplat.reconciler.apply import apply
+from mlplat.reconciler.interrupts import stoppable
+from mlplat.reconciler.plan import plan
 from mlplat.resources.base import Declared
 
 DENIED = PermissionDenied(service="fake", operation="create", code="AccessDenied", reason="not allowed")
@@ -206,3 +208,23 @@ class TestInterrupts:
         thread.start()
         thread.join()
         world.check(topic())
+
+    @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+    def test_reading_what_is_there_stops_at_once(self, world: World, which: signal.Signals) -> None:
+        session = world.session
+
+        def see(_what: str, _act: object) -> None:
+            os.kill(os.getpid(), which)
+            assert session.cancelled.wait(5)
+
+        world.cloud.read = see  # type: ignore[assignment, method-assign]
+        with pytest.raises(Interrupted, match="nothing was changed"):
+            plan(session, world.state, topic())
+
+    @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+    def test_a_command_that_is_stopped_elsewhere(self, which: signal.Signals) -> None:
+        before = signal.getsignal(which)
+        with pytest.raises(Interrupted) as caught, stoppable():
+            os.kill(os.getpid(), which)
+            time.sleep(5)
+        assert (caught.value.exit_code, signal.getsignal(which)) == (130, before)

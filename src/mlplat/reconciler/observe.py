@@ -10,6 +10,7 @@ from mlplat.aws import Session
 from mlplat.errors import ApiError, CredentialsError, Interrupted, MlplatError
 from mlplat.reconciler import graph
 from mlplat.reconciler.failures import told
+from mlplat.reconciler.interrupts import Interrupts
 from mlplat.resources.base import Observed, Resource
 
 LOOKS = (0.5, 1.0, 2.0, 4.0)
@@ -92,7 +93,8 @@ class _Looking:
         tasks: dict[_Task, set[_Task]] = {_Task("", kind): set() for kind in self.kinds}
         for target in self.targets.values():
             tasks[_Task(target.address)] = {_Task("", type(target.resource))} if _listable(target) else set()
-        ended = graph.run(tasks, self._work, parallelism=parallelism, stopped=self._is_stopped)
+        with Interrupts(self.session.cancelled, at_once=True):
+            ended = graph.run(tasks, self._work, parallelism=parallelism, stopped=self._is_stopped)
         if self.refused is not None:
             raise self.refused
         if self.session.cancelled.is_set():
