@@ -26,7 +26,7 @@ test: venv
 	@$(BIN)/python -m pytest -n auto
 
 test-faults: venv
-	@$(BIN)/python -m pytest tests/faults -m faults
+	@FAULTS_CASE="$(CASE)" $(BIN)/python -m pytest tests/faults -m faults -s
 
 check: venv
 	@$(BIN)/ruff format --check src tests bench examples

@@ -1,15 +1,13 @@
-"""A case: one phase on one world with one fault, then run again without it, then once more; and what must hold."""
+"""What goes wrong on the wire: each fault at each call of each phase, and those that strike all over a run."""
 
 from __future__ import annotations
 
 import signal
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
-from tests.faults.census import Census, counted
 from tests.faults.faults import (
     AppliedYet500,
     Dropped,
@@ -19,12 +17,14 @@ from tests.faults.faults import (
     KillBefore,
     KillDuring,
     Lost,
+    ReadsFail,
     Refused,
     Signalled,
     Throttled,
     Unavailable,
 )
 from tests.faults.layer import Call, Fault, Killed, no_fault
+from tests.faults.trial import Case, Result, check_settled, run_again
 from tests.faults.world import PARALLELISM, PHASES, Phase, World, Worlds
 
 from mlplat.errors import Interrupted, MlplatError
@@ -38,101 +38,82 @@ AT_EACH: dict[str, Callable[[Call], Fault]] = {
     "request lost": Lost,
     "500 though applied": AppliedYet500,
     "503, not applied": Unavailable,
+}
+"""Faults that strike at one call that changes something."""
+
+AT_ANY: dict[str, Callable[[Call], Fault]] = {
     "credentials expired": Expired,
     "SIGINT": Signalled,
     "SIGTERM": lambda call: Signalled(call, signal.SIGTERM),
 }
-"""Faults that strike at one mutating call."""
+"""Faults that strike at, or from, any call."""
 
 LASTING: dict[str, Callable[[int], Fault]] = {
     "each retryable code once": Refused,
     "10 % throttled": Throttled,
     "new objects invisible": Invisible,
+    "each read fails once": ReadsFail,
 }
-"""Faults that strike all over a run: by turn, by seed, by reads. The same run must succeed."""
+"""Faults that strike all over a run: by number. The same run must succeed."""
 
 WITHIN = 10.0
 """Seconds in which a signal ends a run."""
 
 
-class Case(NamedTuple):
-    """Which fault, in which phase, at which call or with which number."""
-
-    fault: str
-    phase: Phase
-    where: Call | int
-
-    def __str__(self) -> str:
-        return f"{self.fault}, {self.phase.name}, {self.where}"
-
-
-@dataclass
-class Result:
-    """What became of a case. `problems` is empty when everything held."""
-
-    struck: bool = False
-    same_run: bool = False
-    """Whether the run that was struck succeeded all the same."""
-    count: int = 0
-    """How often a lasting fault struck."""
-    problems: list[str] = field(default_factory=list)
+def at_calls(worlds: Worlds) -> Iterator[Case]:
+    """Each fault at each call of its sort."""
+    for phase in PHASES:
+        calls = worlds.calls[phase.name]
+        for name, fault in (AT_EACH | AT_ANY).items():
+            for call in calls:
+                if call.mutates or name in AT_ANY:
+                    trial = partial(_try, worlds, phase, name, fault, call)
+                    yield Case(name, phase.name, str(call), trial, minor=not call.mutates)
 
 
-def every_case(
-    worlds: Worlds, *, turns: int = 5, seeds: Sequence[int] = (), reads: Sequence[int] = (2, 3)
-) -> list[Case]:
-    """Each fault at each mutating call of each phase, and the lasting ones."""
-    numbers = {"each retryable code once": range(turns), "10 % throttled": seeds, "new objects invisible": reads}
-    found = [Case(fault, phase, call) for fault in AT_EACH for phase in PHASES for call in worlds.calls[phase.name]]
-    return found + [Case(fault, phase, each) for fault in LASTING for phase in PHASES for each in numbers[fault]]
+def lasting(
+    worlds: Worlds, *, turns: int = 6, seeds: Sequence[int] = (), reads: Sequence[int] = (2, 3)
+) -> Iterator[Case]:
+    """Each fault that lasts, by its numbers."""
+    numbers: dict[str, tuple[str, Sequence[int]]] = {
+        "each retryable code once": ("turn", range(turns)),
+        "10 % throttled": ("seed", seeds),
+        "new objects invisible": ("reads", reads),
+        "each read fails once": ("way", range(4)),
+    }
+    for name, fault in LASTING.items():
+        word, chosen = numbers[name]
+        for phase in PHASES:
+            for number in chosen:
+                yield Case(name, phase.name, f"{word} {number}", partial(_try, worlds, phase, name, fault, number))
 
 
-def mutations(worlds: Worlds) -> Callable[[Phase], list[Call]]:
-    """The mutating calls of a phase, counted in a copy of the world."""
-
-    def count(phase: Phase) -> list[Call]:
-        world = worlds.of[phase.name].alone()
-        world.process()
-        phase.run(world)
-        return world.wire.mutations
-
-    return count
-
-
-def tried(worlds: Worlds) -> Callable[[Case], Result]:
-    """Do a case, in a copy of the worlds."""
-
-    def work(case: Case) -> Result:
-        world, result = worlds.of[case.phase.name].alone(), Result()
-        fault: Any = (AT_EACH | LASTING)[case.fault](case.where)  # type: ignore[operator, arg-type]
-        before = world.look()
-        _strike(world, case, fault, result)
-        again = Invisible(2, _new(world, before)) if "invisible for 2 reads" in case.fault else no_fault
-        _run_again(world, case.phase, again, result)
-        _third(world, case.phase, result)
-        _count(world, case.phase, result)
-        return result
-
-    return work
-
-
-def _strike(world: World, case: Case, fault: Any, result: Result) -> None:
-    world.process(fault)
-    began, error = time.monotonic(), None
-    try:
-        case.phase.run(world)
-    except (Killed, MlplatError) as found:
-        error = found
-    took = time.monotonic() - began
+def _try(worlds: Worlds, phase: Phase, name: str, make: Callable[[Any], Any], where: Any) -> Result:
+    world, result, fault = worlds.alone(phase), Result(), make(where)
+    error, took = _strike(world, phase, fault)
     world.wire.bury()
     result.struck, result.same_run = world.wire.struck, error is None
     result.count = len(getattr(fault, "refused", ())) or getattr(fault, "hidden", 0) or getattr(fault, "count", 0)
-    if case.fault in LASTING and error is not None:
+    if name in LASTING and error is not None:
         result.problems.append(f"the same run failed: {error}")
     if isinstance(fault, Expired):
         _check_expired(fault, error, result)
     if isinstance(fault, Signalled) and world.wire.struck:
-        _check_signalled(error, took, result)
+        _check_signalled(world, error, took, result)
+    late = "invisible for 2 reads" in name
+    run_again(world, phase, result, Invisible(2, _new(world, worlds, phase)) if late else no_fault)
+    check_settled(world, phase, result)
+    return result
+
+
+def _strike(world: World, phase: Phase, fault: Any) -> tuple[BaseException | None, float]:
+    world.process(fault)
+    began, error = time.monotonic(), None
+    try:
+        phase.run(world)
+    except (Killed, MlplatError) as found:
+        error = found
+    return error, time.monotonic() - began
 
 
 def _check_expired(fault: Expired, error: BaseException | None, result: Result) -> None:
@@ -142,86 +123,17 @@ def _check_expired(fault: Expired, error: BaseException | None, result: Result) 
         result.problems.append(f"{fault.made} calls with expired credentials")
 
 
-def _check_signalled(error: BaseException | None, took: float, result: Result) -> None:
-    """A run that was all but done may end as if nothing had happened."""
+def _check_signalled(world: World, error: BaseException | None, took: float, result: Result) -> None:
+    """A run that was all but done may end as if nothing had happened. What it left half done, it names."""
     if error is not None and not isinstance(error, Interrupted):
         result.problems.append(f"ended by {error!r}")
     if took > WITHIN:
         result.problems.append(f"ended after {took:.0f} s")
+    left = {address for address, entry in world.store.load().entries.items() if entry.intent is not None}
+    if silent := {address for address in left if address not in str(error)}:
+        result.problems.append(f"left half done and not named: {', '.join(sorted(silent))}: {error}")
 
 
-def _new(world: World, before: Census) -> dict[str, int]:
+def _new(world: World, worlds: Worlds, phase: Phase) -> dict[str, int]:
     """What was made a moment ago is late to show."""
-    return {name.split(" ", 1)[1]: 2 for name in world.look().keys() - before.keys()}
-
-
-def _run_again(world: World, phase: Phase, fault: Fault, result: Result) -> None:
-    world.process(fault)
-    try:
-        phase.run(world)
-    except MlplatError as error:
-        result.problems.append(f"the next run failed: {error}")
-
-
-def _third(world: World, phase: Phase, result: Result) -> None:
-    world.process()
-    try:
-        phase.run(world)
-    except MlplatError as error:
-        result.problems.append(f"the third run failed: {error}")
-    if calls := world.wire.mutations:
-        result.problems.append(f"the third run changed something: {', '.join(map(str, calls))}")
-
-
-def _count(world: World, phase: Phase, result: Result) -> None:
-    there, wanted = world.look(), phase.expected(world)
-    objects = counted(there, world.namespace)
-    if missing := wanted - objects.keys():
-        result.problems.append(f"missing: {', '.join(sorted(missing))}")
-    if double := [address for address, count in objects.items() if address in wanted and count > 1]:
-        result.problems.append(f"double: {', '.join(sorted(double))}")
-    if orphans := objects.keys() - wanted:
-        result.problems.append(f"orphaned: {', '.join(sorted(orphans))}")
-    if phase.destroys:
-        ours = {name: tag for name, tag in there.items() if name not in world.empty and "faults-" not in tag}
-        if left := [name for name in ours if world.namespace in name or name.startswith("describe_")]:
-            result.problems.append(f"left without tags: {', '.join(left)}")
-
-
-@dataclass
-class Row:
-    """A line of the table: one fault in one phase."""
-
-    fault: str
-    phase: str
-    cases: int = 0
-    struck: int = 0
-    same_run: int = 0
-    held: int = 0
-    count: int = 0
-
-    def add(self, result: Result | None) -> None:
-        """One case more; None for one that broke off."""
-        self.cases += 1
-        if result is not None:
-            self.struck += result.struck
-            self.same_run += result.same_run
-            self.held += not result.problems
-            self.count += result.count
-
-
-class Table:
-    """What held, by fault and phase, and what didn't."""
-
-    def __init__(self) -> None:
-        self.rows: dict[tuple[str, str], Row] = {}
-        self.failures: list[tuple[Case, list[str]]] = []
-        self.phases: Counter[str] = Counter()
-
-    def add(self, case: Case, result: Result | Exception) -> None:
-        """Enter a case."""
-        row = self.rows.setdefault((case.fault, case.phase.name), Row(case.fault, case.phase.name))
-        row.add(result if isinstance(result, Result) else None)
-        problems = result.problems if isinstance(result, Result) else [str(result)]
-        if problems:
-            self.failures.append((case, problems))
+    return {name.split(" ", 1)[1]: 2 for name in world.look().keys() - worlds.before[phase.name].keys()}

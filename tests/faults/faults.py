@@ -163,6 +163,24 @@ class Refused:
 
 
 @dataclass
+class ReadsFail(Refused):
+    """Every read goes wrong once: the `turn` says how."""
+
+    def __call__(self, exchange: Exchange) -> AWSResponse:
+        if exchange.call.mutates or not self._first(exchange):
+            return exchange.send()
+        exchange.wire.struck = True
+        self.refused.add((exchange.call, str(self.turn)))
+        if self.turn == 0:
+            raise ConnectionClosedError(endpoint_url=exchange.request.url)
+        if self.turn == 1:
+            raise ReadTimeoutError(endpoint_url=exchange.request.url)
+        if self.turn == 2:
+            return exchange.refuse("InternalFailure", "We encountered an internal error. Please try again.", 500)
+        return exchange.refuse(*THROTTLING[exchange.call.service])
+
+
+@dataclass
 class Throttled:
     """Any call is throttled with a probability of one in ten."""
 

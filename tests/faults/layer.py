@@ -180,4 +180,6 @@ class _Addressed(Client):
 def session_on(wire: Wire, namespace: str, region: str, like: FaultySession | None = None) -> FaultySession:
     """A session of a new process; `like` lends it its clients, because making those takes longer than all calls."""
     shared: dict[str, Any] = {"_shared": like._shared} if like else {}
+    if like:
+        like._shared.refused = None
     return FaultySession(namespace, region, endpoint_url=URL, credentials=KEYS, wire=wire, **shared)

@@ -1,33 +1,60 @@
-"""Every fault at every mutating call of every phase: `make test-faults`. Writes docs/reliability.md."""
+"""Every fault at every call of every phase: `make test-faults`. Writes docs/reliability.md."""
 
 from __future__ import annotations
 
 import os
 import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.faults import forks
-from tests.faults.cases import Table, every_case, tried
-from tests.faults.report import written
+from tests.faults import forks, report
+from tests.faults.record import ROOT, Record
+from tests.faults.suite import every_case
+from tests.faults.trial import Case, Result
 from tests.faults.world import Worlds
 
-SEEDS = range(50)
-REPORT = Path(__file__).parents[2] / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "reliability.md"
+ORDER = 1
+"""Seed of the order: a run that is cut short has seen something of everything, and of reads last."""
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(3 * 3600)
+@pytest.mark.timeout(6 * 3600)
 def test_every_fault_at_every_call(worlds: Worlds) -> None:
-    """The report is written as far as it came, also when FAULTS_MINUTES are over."""
-    table, began = Table(), time.monotonic()
-    until = began + 60 * float(os.environ.get("FAULTS_MINUTES", "inf"))
-    cases = every_case(worlds, seeds=SEEDS)
-    random.Random(1).shuffle(cases)  # a run that is cut short has seen something of everything
-    for case, result in forks.each(cases, tried(worlds), wanted=lambda: time.monotonic() < until):
-        table.add(case, result)
-        if table.failures and table.failures[-1][0] is case:
-            print(case, *table.failures[-1][1], sep="\n  ", flush=True)
-    REPORT.write_text(written(table, worlds, len(cases), time.monotonic() - began))
-    assert not table.failures, "\n".join(f"{case}: {'; '.join(problems)}" for case, problems in table.failures)
+    """Goes on where a run of the same code was cut. FAULTS_MINUTES cuts it, FAULTS_CASE picks cases by their name."""
+    cases = every_case(worlds)
+    random.Random(ORDER).shuffle(cases)
+    cases.sort(key=lambda case: case.minor)
+    if chosen := os.environ.get("FAULTS_CASE"):
+        found = [case for case in cases if chosen in str(case)]
+        assert found, f"no case is called {chosen!r}"
+        failures = [told for case, result, _ in ran(found) for told in problems(case, result)]
+    else:
+        record = Record()
+        for number, (case, result, seconds) in enumerate(ran(record.begin(cases))):
+            line = record.add(case, result, seconds)
+            if line.result.problems:
+                print(f"\n{case}", *line.result.problems, sep="\n  ", flush=True)
+            if number % 100 == 0:
+                write(PAGE, record, cases, worlds)
+        write(PAGE, record, cases, worlds)
+        failures = [f"{line.case}: {'; '.join(line.result.problems)}" for line in record.failures]
+    assert not failures, "\n".join(failures)
+
+
+def ran(cases: list[Case]) -> Iterator[tuple[Case, Result | Exception, float]]:
+    """Each case with its result and how long it took, two at a time, until FAULTS_MINUTES are over."""
+    until = time.monotonic() + 60 * float(os.environ.get("FAULTS_MINUTES", "inf"))
+    yield from forks.each(cases, lambda case: case.trial(), wanted=lambda: time.monotonic() < until)
+
+
+def problems(case: Case, result: Result | Exception) -> list[str]:
+    """What didn't hold."""
+    return [f"{case}: {each}" for each in ([str(result)] if isinstance(result, Exception) else result.problems)]
+
+
+def write(page: Path, record: Record, cases: list[Case], worlds: Worlds) -> None:
+    """The page, as far as the run has come."""
+    page.write_text(report.written(record, cases, worlds))

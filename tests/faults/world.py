@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.faults.cloud import InProcessCloud
 from tests.faults.layer import Call, Fault, FaultySession, Wire, no_fault, session_on
 
 from mlplat.reconciler.apply import Outcome, apply
+from mlplat.reconciler.interrupts import stoppable
 from mlplat.reconciler.plan import Plan
 from mlplat.reconciler.state import Store
 from mlplat.settings import Settings
@@ -83,16 +85,27 @@ class World:
         mine = self.wire.folder.with_name(f".mlplat-{os.getpid()}")
         shutil.copytree(self.wire.folder, mine)
         self.wire.folder = mine
+        self.temporary.mkdir()
+        tempfile.tempdir = str(self.temporary)
         return self
 
     def look(self) -> Census:
         """Every object of the region."""
         return census(self.cloud, self.region)
 
+    @property
+    def temporary(self) -> Path:
+        """Its folder for temporary files."""
+        return self.wire.folder.with_suffix(".tmp")
+
+    @property
+    def store(self) -> Store:
+        """Its state, as a new process has it."""
+        return Store(self.wire.folder, self.namespace)
+
     def platform(self, *, edited: bool = False) -> Platform:
         """As the commands have it."""
-        store = Store(self.wire.folder, self.namespace)
-        return Platform(settings(self.namespace, self.region, edited=edited), self.session, store)
+        return Platform(settings(self.namespace, self.region, edited=edited), self.session, self.store)
 
     def deploy(self, number: int) -> None:
         """What the state says each endpoint serves."""
@@ -100,7 +113,7 @@ class World:
             name: Variant(self.packages[number], number + 1, weight, "ml.m5.large", 1)
             for name, weight in (("primary", 0.75), ("challenger", 0.25))[: number + 1]
         }
-        with Store(self.wire.folder, self.namespace).edit("deploy") as state:
+        with self.store.edit("deploy") as state:
             state.releases["churn"] = Release(variants).to_json()
 
     def warm(self) -> None:
@@ -115,6 +128,7 @@ class World:
             "sts",
             "sagemaker",
             "sagemaker-featurestore-runtime",
+            "resourcegroupstaggingapi",
         ):
             self.session.client(service)
         _ = self.session.account
@@ -136,7 +150,7 @@ class Phase:
     def run(self, world: World) -> Outcome:
         """As the command does it, under the lock."""
         platform = world.platform(edited=self.edited)
-        with platform.lock(self.name):
+        with stoppable(), platform.lock(self.name):
             return apply(self.plan(world), world.session, platform.store, parallelism=PARALLELISM)
 
     def expected(self, world: World) -> set[str]:
@@ -176,18 +190,24 @@ class Worlds:
     """A world for each phase, in regions of their own, as it is just before the phase begins."""
 
     of: dict[str, World]
+    before: dict[str, Census]
     calls: dict[str, list[Call]] = field(default_factory=dict)
+    """What each phase calls when nothing goes wrong."""
+    writes: dict[tuple[str, int], int] = field(default_factory=dict)
+    """How often each phase writes to the disk, by the sort of failure (an errno)."""
+
+    def alone(self, phase: Phase) -> World:
+        """The phase's world, in a copy of the process."""
+        return self.of[phase.name].alone()
 
     @classmethod
     def made(cls, folder: Path, patch: pytest.MonkeyPatch) -> Worlds:
         """The whole platform stands in two of them; one of those holds data."""
         cloud = InProcessCloud(folder / "local", patch)
+        _live(_world(cloud, folder, "rehearsal", "us-east-2"))
         of = {}
         for phase, region in zip(PHASES, ("us-east-1", "us-west-2", "eu-west-1"), strict=True):
-            (folder / phase.name).mkdir()
-            of[phase.name] = world = World(cloud, folder / phase.name, f"faults-{phase.name}", region)
-            world.warm()
-            world.deploy(0)
+            of[phase.name] = world = _world(cloud, folder, phase.name, region)
             if phase is not APPLY:
                 APPLY.run(world)
             if phase is UPDATE:
@@ -195,7 +215,24 @@ class Worlds:
             if phase is DESTROY:
                 fill(world)
         cloud.settle()
-        return cls(of)
+        return cls(of, {name: world.look() for name, world in of.items()})
+
+
+def _world(cloud: InProcessCloud, folder: Path, name: str, region: str) -> World:
+    (folder / name).mkdir()
+    world = World(cloud, folder / name, f"faults-{name}", region)
+    world.warm()
+    world.deploy(0)
+    return world
+
+
+def _live(world: World) -> None:
+    """A whole life, once: what boto3 and moto make at the first call of a kind, each copy of this process has then."""
+    APPLY.run(world)
+    world.deploy(1)
+    for phase in (UPDATE, DESTROY):
+        world.process()
+        phase.run(world)
 
 
 def fill(world: World) -> None:

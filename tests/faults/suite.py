@@ -1,0 +1,21 @@
+"""Every case there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.faults import cases, states
+from tests.faults.trial import Case
+from tests.faults.world import Worlds
+
+SEEDS = range(50)
+
+
+def every_case(worlds: Worlds, *, seeds: Sequence[int] = SEEDS) -> list[Case]:
+    """All of them; throttling with each of `seeds`."""
+    return [
+        *cases.at_calls(worlds),
+        *cases.lasting(worlds, seeds=seeds),
+        *states.at_writes(worlds),
+        *states.damaged(worlds),
+    ]
