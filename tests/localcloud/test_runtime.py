@@ -83,6 +83,12 @@ def test_headers_reach_the_container(hosted: Hosted, endpoint: str) -> None:
     }  # fmt: skip
 
 
+def test_a_body_of_any_type_is_only_a_body(hosted: Hosted, endpoint: str) -> None:
+    for kind in ("application/x-www-form-urlencoded", "application/x-amz-json-1.0", "application/json", "multipart/x"):
+        told = json.loads(hosted.invoke(endpoint, b"Action=DeleteEndpoint&b=%20", ContentType=kind)["Body"])
+        assert (told["content_type"], told["size"]) == (kind, 27)
+
+
 def test_a_target_variant_is_taken_whatever_its_weight(hosted: Hosted, endpoint: str) -> None:
     assert hosted.invoke(endpoint, TargetVariant="idle")["InvokedProductionVariant"] == "idle"
     error = error_of(lambda: hosted.invoke(endpoint, TargetVariant="nobody"))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from moto.core.serialize import TimestampSerializer
 
-Write = Callable[[Any], Any]
+from mlplat.localcloud.json_shapes import Convert, Shapes, same
+
 Answer = tuple[int, dict[str, str], bytes]
 """Status, headers, body."""
 
@@ -42,7 +42,8 @@ def _compiled(operation: Any, protocol: str) -> Callable[[Mapping[str, Any]], An
     status, payload = operation.http.get("responseCode", 200), shape and shape.serialization.get("payload")
     if payload and members[payload].type_name in ("blob", "string"):
         return _raw(status, headers, payload)
-    body = _WRITERS.setdefault(model.service_name, Writers()).of(members[payload] if payload else shape)
+    writers = _WRITERS.setdefault(model.service_name, Writers())
+    body = writers.of(members[payload] if payload else shape) if shape is not None else lambda _result: {}
 
     def write(result: Mapping[str, Any]) -> Answer:
         given = {header: str(result[name]) for name, header in headers if result.get(name) is not None}
@@ -71,31 +72,21 @@ def _version(model: Any) -> str:
     return str(model.metadata.get("jsonVersion", "1.0"))
 
 
-class Writers:
+class Writers(Shapes):
     """How the values of one service's shapes look in JSON: only members that the model has, no None, and no empty
     structures inside others, which AWS never sends and SageMaker's SDK can't read."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, Write] = {}
-        self._lock = threading.RLock()
+    def scalar(self, shape: Any) -> Convert:
+        """Text, numbers, times and blobs."""
+        if shape.type_name == "timestamp":
+            form = shape.serialization.get("timestampFormat", "unixTimestamp").lower()
+            return _seconds if form == "unixtimestamp" else lambda value: _TIMES._convert_timestamp_to_str(value, form)
+        return _SCALARS.get(shape.type_name, same)
 
-    def of(self, shape: Any) -> Write:
-        """The writer of a shape; one that holds itself is looked up when it is met again. No shape, no members."""
-        if shape is None:
-            return lambda _value: {}
-        kind = shape.type_name
-        if kind not in ("structure", "list", "map"):
-            return _scalar(shape)
-        name = f"{kind} {shape.name}"  # what it is, whoever has it as a member
-        with self._lock:
-            if name not in self._known:
-                self._known[name] = lambda value: self._known[name](value)
-                self._known[name] = getattr(self, f"_{kind}")(shape)
-            return self._known[name]
-
-    def _structure(self, shape: Any) -> Write:
+    def structure(self, shape: Any) -> Convert:
+        """Members by their names in JSON."""
         if shape.is_document_type:
-            return lambda value: value
+            return same
         inside = [
             (name, member.serialization.get("name", name), self.of(member), member.type_name == "structure")
             for name, member in shape.members.items()
@@ -114,24 +105,15 @@ class Writers:
 
         return write
 
-    def _list(self, shape: Any) -> Write:
+    def list(self, shape: Any) -> Convert:
+        """Every element."""
         each = self.of(shape.member)
         return lambda values: [each(value) for value in values]
 
-    def _map(self, shape: Any) -> Write:
+    def map(self, shape: Any) -> Convert:
+        """Values by their keys."""
         each = self.of(shape.value)
         return lambda values: {key: each(value) for key, value in values.items() if value is not None}
-
-
-def _scalar(shape: Any) -> Write:
-    if shape.type_name == "timestamp":
-        form = shape.serialization.get("timestampFormat", "unixTimestamp").lower()
-        return _seconds if form == "unixtimestamp" else lambda value: _TIMES._convert_timestamp_to_str(value, form)
-    return _SCALARS.get(shape.type_name, _same)
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 def _text(value: Any) -> str:
@@ -150,9 +132,9 @@ def _seconds(value: Any) -> Any:
     return _TIMES._convert_timestamp_to_str(value, "unixtimestamp")
 
 
-_SCALARS: dict[str, Write] = {
+_SCALARS: dict[str, Convert] = {
     "string": _text, "character": _text, "blob": _blob,
-    "integer": int, "long": int, "short": _same, "byte": _same, "float": float, "double": float,
+    "integer": int, "long": int, "short": same, "byte": same, "float": float, "double": float,
 }  # fmt: skip
 
 _WRITERS: dict[str, Writers] = {}

@@ -1,69 +1,20 @@
-"""moto's request parsers, made to refuse what AWS's can't read: other types, other parameters, other elements."""
+"""moto's request parsers, made to refuse what AWS's can't read: other types, other parameters, other elements.
+
+Most JSON is read by `json_requests`.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from moto.core import parse
 from moto.core.parse import RequestParserError
 from werkzeug.datastructures import MultiDict
 
+from mlplat.localcloud import json_requests
+
 SIGNING = ("Action", "Version", "AWSAccessKeyId", "Timestamp", "Expires", "SecurityToken", "Signature", "X-Amz-")
 """Beginnings of parameters that every operation takes."""
-
-
-class Malformed(Exception):
-    """The request can't be read; its text is what the service would say."""
-
-
-class _Typed:
-    """JSON whose values have the types of the model."""
-
-    def _parse_structure(self, shape: Any, value: Any) -> Any:
-        if value is not None and not isinstance(value, Mapping) and not shape.is_document_type:
-            raise Malformed(_unexpected(value))
-        return super()._parse_structure(shape, value)  # type: ignore[misc]
-
-    def _parse_list(self, shape: Any, value: Any) -> Any:
-        if not isinstance(value, list) and "location" not in shape.serialization:
-            raise Malformed(_unexpected(value))
-        return super()._parse_list(shape, value)  # type: ignore[misc]
-
-    def _parse_map(self, shape: Any, value: Any) -> Any:
-        if not isinstance(value, Mapping):
-            raise Malformed(_unexpected(value))
-        return super()._parse_map(shape, value)  # type: ignore[misc]
-
-    def _parse_body_as_json(self, body: bytes) -> Any:
-        if not body:
-            return {}
-        try:
-            return json.loads(body)
-        except ValueError:
-            raise Malformed("Unexpected character in the request's JSON") from None
-
-
-class JSONParser(_Typed, parse.JSONParser):
-    """JSON 1.0 and 1.1, as most services speak it."""
-
-    def _parse_string(self, _shape: Any, value: Any) -> Any:
-        if value is not None and not isinstance(value, str):
-            raise Malformed(_converted(value, "String"))
-        return value
-
-    def _parse_boolean(self, _shape: Any, value: Any) -> Any:
-        if value is not None and not isinstance(value, bool):
-            raise Malformed(_converted(value, "Boolean"))
-        return value
-
-    def _parse_integer(self, _shape: Any, value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise Malformed(_converted(value, "Integer"))
-        return int(value)
-
-    _parse_byte = _parse_short = _parse_long = _parse_integer
 
 
 class _Rest:
@@ -81,8 +32,17 @@ class _Rest:
             parsed.setdefault(payload, b"")  # content of no length is content
 
 
-class RestJSONParser(_Typed, _Rest, parse.RestJSONParser):
+class RestJSONParser(_Rest, parse.RestJSONParser):
     """JSON bodies with members in the path, the query and headers, which are text."""
+
+    def _parse_payload(self, request: Any, shape: Any, members: Any, parsed: dict[str, Any]) -> None:
+        payload, service = shape.serialization.get("payload"), self.operation_model.service_model.service_name
+        if payload is None:
+            parsed.update(json_requests.read(service, shape, request["body"]) or {})
+        elif members[payload].type_name in ("blob", "string"):
+            super()._parse_payload(request, shape, members, parsed)
+        elif value := json_requests.read(service, members[payload], request["body"]):
+            parsed[payload] = value
 
 
 class EC2QueryParser(parse.EC2QueryParser):
@@ -122,24 +82,7 @@ class RestXMLParser(_Rest, parse.RestXMLParser):
 
 PROTOCOLS: dict[str, Any] = {
     "ec2": EC2QueryParser,
-    "json": JSONParser,
     "query": parse.QueryParser,
     "rest-json": RestJSONParser,
     "rest-xml": RestXMLParser,
 }
-
-
-def _converted(value: Any, to: str) -> str:
-    """Coral's words, as they are quoted in public issues; for structures its own."""
-    if isinstance(value, list | Mapping):
-        return "Start of structure or map found where not expected."
-    kinds: dict[type, str] = {bool: "TRUE_VALUE" if value else "FALSE_VALUE", str: "STRING_VALUE"}
-    return f"{kinds.get(type(value), 'NUMBER_VALUE')} can not be converted to {'an' if to == 'Integer' else 'a'} {to}"
-
-
-def _unexpected(value: Any) -> str:
-    return (
-        "Start of structure or map found where not expected."
-        if isinstance(value, Mapping)
-        else ("Unexpected value type in payload")
-    )

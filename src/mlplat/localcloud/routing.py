@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from moto.core.request import Request
@@ -35,6 +36,12 @@ _AUTHORIZATION = re.compile(r"AWS4-\S+ Credential=(?P<scope>[^,\s]+)")
 _SIGV2 = re.compile(r"AWS (?P<key>[^:]+):")
 _RPC = re.compile(r"/service/[^/]+/operation/(?P<operation>\w+)$")
 
+DATA_PLANES = frozenset({"sagemaker-runtime", "sagemaker-featurestore-runtime"})
+"""Services that are asked thousands of times a second, and speak JSON over REST only, whatever a body's type is."""
+
+MOST_MATCHED = 10_000
+FORM = "application/x-www-form-urlencoded"
+
 READS = re.compile(r"(Describe|Get|List|Head|BatchGet|Search|Simulate|Lookup|Filter|Select|Test)[A-Z]")
 """Operations that change nothing. Invoking and assuming a role change nothing either (see `Route.access`)."""
 _READS_TOO = frozenset({"InvokeEndpoint", "InvokeEndpointWithResponseStream", "AssumeRole", "Search", "Decrypt"})
@@ -52,6 +59,8 @@ class Route:
     operation: Any = None
     """moto's OperationModel, None when the model has no such operation."""
     uri_params: Mapping[str, Any] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    """Of S3's requests empty: theirs is read by whoever stores it."""
     memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """What has been found out about the request already, so that it is parsed once."""
 
@@ -77,17 +86,26 @@ def route(environ: dict[str, Any]) -> Route:
     request = Request(environ)
     access_key, region, signing_name = _credential(request)
     service = _service(signing_name, request)
-    if service != "s3":
-        body = request.get_data(cache=True)
-        environ["wsgi.input"] = io.BytesIO(body)
-        environ["CONTENT_LENGTH"] = str(len(body))
+    body = b"" if service == "s3" else _body(request)
     operation, uri_params = _match(service, request)
-    return Route(request, service, signing_name, region, access_key, operation, uri_params)
+    return Route(request, service, signing_name, region, access_key, operation, uri_params, body)
+
+
+def _body(request: Request) -> bytes:
+    """The request's body, there to be read again; a form is kept by the request, which reads its fields from it."""
+    environ = request.environ
+    given = environ["wsgi.input"]
+    if isinstance(given, io.BytesIO) and not environ.get("CONTENT_TYPE", "").startswith(FORM):
+        return given.getvalue()
+    body: bytes = request.get_data(cache=True)
+    environ["wsgi.input"] = io.BytesIO(body)
+    environ["CONTENT_LENGTH"] = str(len(body))
+    return body
 
 
 def _credential(request: Request) -> tuple[str | None, str, str]:
     """Access key, region and signing name, from the header or from a presigned URL."""
-    header = request.headers.get("Authorization", "")
+    header = request.environ.get("HTTP_AUTHORIZATION", "")
     scope = _AUTHORIZATION.match(header)
     text = scope["scope"] if scope else request.args.get("X-Amz-Credential", "")
     parts = text.split("/")
@@ -101,12 +119,13 @@ def _credential(request: Request) -> tuple[str | None, str, str]:
 def _service(signing_name: str, request: Request) -> str | None:
     if signing_name == "s3":
         return "s3control" if request.path.startswith("/v20180820/") else "s3"
-    if signing_name == "sagemaker" and "X-Amz-Target" not in request.headers:
+    if signing_name == "sagemaker" and "HTTP_X_AMZ_TARGET" not in request.environ:
         return next((name for path, name in SAGEMAKER_PATHS if path.match(request.path)), "sagemaker")
     service = SIGNED_AS.get(signing_name, signing_name)
     return service if _is_known(service) else None
 
 
+@cache
 def _is_known(service: str) -> bool:
     from botocore.exceptions import UnknownServiceError
     from moto.core.utils import get_service_model
@@ -119,16 +138,32 @@ def _is_known(service: str) -> bool:
 
 
 def _match(service: str | None, request: Request) -> tuple[Any, Mapping[str, Any]]:
+    """The operation; for data planes, whose paths tell all of it, as it was found before."""
+    if service not in DATA_PLANES:
+        return _found(service, request)
+    place = (service, request.method, request.environ.get("RAW_URI", ""))
+    if place not in _MATCHED:
+        if len(_MATCHED) >= MOST_MATCHED:
+            _MATCHED.clear()
+        _MATCHED[place] = _found(service, request)
+    return _MATCHED[place]
+
+
+def _found(service: str | None, request: Request) -> tuple[Any, Mapping[str, Any]]:
     from moto.core.routing import NotFound, get_service_router
     from moto.core.utils import get_service_model
 
     if service is None:
         return None, {}
+    model, router = get_service_model(service), get_service_router(service)
     try:
-        operation, params = get_service_router(service).match(request)
+        chosen = router._get_router(str(model.protocol)) if service in DATA_PLANES else router
+        operation, params = chosen.match(request)
     except (NotFound, NotImplementedError):
         rpc = _RPC.match(request.path)
-        model = get_service_model(service)
         known = rpc and rpc["operation"] in model.operation_names
         return (model.operation_model(rpc["operation"]) if rpc and known else None), {}
     return operation, params
+
+
+_MATCHED: dict[tuple[str | None, str, str], tuple[Any, Mapping[str, Any]]] = {}

@@ -8,7 +8,6 @@ import logging
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from moto.core.model import OperationModel
@@ -17,9 +16,10 @@ from moto.core.request import Request, determine_request_protocol
 from moto.core.serialize import DefaultAttributePicker, get_serializer_class
 from moto.core.utils import get_service_model
 
-from mlplat.localcloud import json_answers, parsers
+from mlplat.localcloud import json_answers, json_requests, parsers
 from mlplat.localcloud.errors import AwsError
-from mlplat.localcloud.routing import Route
+from mlplat.localcloud.json_requests import Malformed, aware
+from mlplat.localcloud.routing import DATA_PLANES, Route
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +41,32 @@ def parse(route: Route) -> dict[str, Any]:
     Of an upload to S3 only what is in the path, the query and the headers: its body is for whoever stores it.
     """
     if "members" not in route.memo:
-        parser = _parser(route)
         try:
-            parsed = parser.parse(_dissected(route))
-        except parsers.Malformed as error:
+            parsed, unknown = _parsed(route)
+        except Malformed as error:
             raise _malformed(route, str(error)) from error
         except (RequestParserError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise _malformed(route, "The request can not be read") from error
         route.memo["members"] = {name: value for name, value in parsed.items() if value is not None}
-        route.memo["unknown"] = getattr(parser, "unknown", ())
+        route.memo["unknown"] = unknown
     return dict(route.memo["members"])
+
+
+def _parsed(route: Route) -> tuple[dict[str, Any], tuple[str, ...]]:
+    protocol = _protocol(route.operation.service_model, route.request)
+    read = json_requests.reader(route.operation, protocol)
+    if read is not None:
+        return read(route.request, route.uri_params, _body(route)), ()
+    parser = parsers.PROTOCOLS[protocol](route.operation, timestamp_parser=aware)
+    parsed: dict[str, Any] = parser.parse(_dissected(route, in_form=protocol in ("query", "ec2")))
+    return parsed, getattr(parser, "unknown", ())
+
+
+def _protocol(model: Any, request: Request) -> str:
+    """What the request is written in, by its content type where the service leaves the choice."""
+    if model.service_name in DATA_PLANES:
+        return str(model.protocol)
+    return str(determine_request_protocol(model, request.content_type))
 
 
 def unknown_parameters(route: Route) -> tuple[str, ...]:
@@ -66,16 +82,11 @@ def is_upload(operation: Any) -> bool:
     return payload is not None and shape.members[payload].type_name == "blob"
 
 
-def _parser(route: Route) -> Any:
-    protocol = determine_request_protocol(route.operation.service_model, route.request.content_type)
-    return parsers.PROTOCOLS[protocol](route.operation, timestamp_parser=_aware)
-
-
-def _dissected(route: Route) -> dict[str, Any]:
+def _dissected(route: Route, *, in_form: bool) -> dict[str, Any]:
     request = route.request
     return {
         "method": request.method,
-        "values": request.values if route.service != "s3" else request.args,
+        "values": request.values if in_form else request.args,
         "headers": request.headers,
         "body": _body(route),
         "url_path": request.path,
@@ -87,10 +98,11 @@ def _body(route: Route) -> bytes:
     request = route.request
     if route.service == "s3" and is_upload(route.operation):
         return b""
-    body = request.get_data(cache=True)
+    body = route.body
     if route.service == "s3":
+        body = request.get_data(cache=True)
         request.environ["wsgi.input"] = io.BytesIO(body)  # moto reads it again
-    return gzip.decompress(body) if request.headers.get("Content-Encoding") == "gzip" else body
+    return gzip.decompress(body) if request.environ.get("HTTP_CONTENT_ENCODING") == "gzip" else body
 
 
 def _malformed(route: Route, text: str) -> AwsError:
@@ -107,13 +119,13 @@ def _malformed(route: Route, text: str) -> AwsError:
 def answer(route: Route, result: Mapping[str, Any] | None) -> Reply:
     """The result in the service's protocol: only members of the output shape, and no empty structures."""
     operation = route.operation
-    protocol = determine_request_protocol(operation.service_model, route.request.content_type)
+    protocol = _protocol(operation.service_model, route.request)
     write = json_answers.writer(operation, protocol)
     if write is not None:
         return Reply(*write(result or {}))
     shape = operation.output_shape
     members = pruned(result or {}, shape) if shape else {}
-    made = _serializer(operation, route.request).serialize(members or {})
+    made = _serializer(operation, protocol).serialize(members or {})
     headers = {name: str(value) for name, value in made["headers"].items()}
     return Reply(made["status_code"], headers, _bytes(made["body"]))
 
@@ -126,7 +138,7 @@ def refuse(route: Route, error: AwsError) -> Reply:
         service = route.service or ("sagemaker" if json else "s3")
         operation = OperationModel({}, get_service_model(service))
     try:
-        made = _serializer(operation, request).serialize(error)
+        made = _serializer(operation, _protocol(operation.service_model, request)).serialize(error)
     except NotImplementedError:  # a protocol that the service doesn't speak
         made = {"headers": {"Content-Type": "text/plain"}, "body": f"{error.code}: {error.message}"}
     headers = {name: str(value) for name, value in made["headers"].items()}
@@ -152,17 +164,9 @@ def _is_nothing(value: Any, shape: Any) -> bool:
     return value is None or (value == {} and shape.type_name == "structure")
 
 
-def _serializer(operation: Any, request: Request) -> Any:
-    model = operation.service_model
-    protocol = determine_request_protocol(model, request.content_type)
-    return get_serializer_class(model.service_name, protocol)(operation, value_picker=DefaultAttributePicker())
-
-
-def _aware(text: str | float) -> datetime:
-    from botocore.utils import parse_timestamp
-
-    parsed: datetime = parse_timestamp(text)
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+def _serializer(operation: Any, protocol: str) -> Any:
+    made = get_serializer_class(operation.service_model.service_name, protocol)
+    return made(operation, value_picker=DefaultAttributePicker())
 
 
 def _bytes(body: Any) -> bytes:

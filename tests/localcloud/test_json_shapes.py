@@ -1,16 +1,20 @@
-"""Our compiled JSON against moto's serializer, for every operation of the services that we answer for."""
+"""Our compiled JSON against moto's parser and serializer, for every operation of the services that we answer for."""
 
 from __future__ import annotations
 
+import base64
 import json
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from moto.core.parse import JSONParser
 from moto.core.serialize import DefaultAttributePicker, get_serializer_class
 from moto.core.utils import get_service_model
 
-from mlplat.localcloud import json_answers, wire
+from mlplat.localcloud import json_answers, json_requests, wire
+from mlplat.localcloud.json_requests import Malformed, aware
 
 SERVICES = {
     "sagemaker": "json",
@@ -83,3 +87,71 @@ def test_what_is_not_json_is_left_to_moto() -> None:
     for service, protocol in (("s3", "rest-xml"), ("iam", "query"), ("ec2", "ec2")):
         model = get_service_model(service)
         assert json_answers.writer(model.operation_model(model.operation_names[0]), protocol) is None
+
+
+def sent(shape: Any, depth: int = 0) -> Any:
+    """A value of the shape as it stands in a JSON body."""
+    if shape.type_name == "structure":
+        if shape.is_document_type:
+            return {"free": [1]}
+        members = {} if depth > 5 else {name: sent(each, depth + 1) for name, each in shape.members.items()}
+        return {**members, "NoSuchMember": 1, **({next(iter(members)): None} if len(members) > 3 else {})}
+    if shape.type_name == "list":
+        return [] if depth > 5 else [sent(shape.member, depth + 1)] * 2
+    if shape.type_name == "map":
+        return {} if depth > 5 else {"key": sent(shape.value, depth + 1)}
+    plain = {**SAMPLES, "blob": base64.b64encode(b"\x00\xff").decode(), "timestamp": MOMENT.timestamp()}
+    return plain.get(shape.type_name, "text é")
+
+
+@pytest.mark.parametrize("service", [name for name, protocol in SERVICES.items() if protocol == "json"])
+def test_every_request_is_read_as_moto_reads_it(service: str) -> None:
+    model = get_service_model(service)
+    for name in model.operation_names:
+        operation = model.operation_model(name)
+        if operation.input_shape is not None:
+            body = json.dumps(sent(operation.input_shape)).encode()
+            theirs = JSONParser(operation, timestamp_parser=aware).parse({"body": body})  # type: ignore[typeddict-item]
+            assert json_requests.read(service, operation.input_shape, body) == theirs, name
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"Tags": {"Key": "a"}}', "Start of structure or map found where not expected."),
+        (b'{"Tags": ["a"]}', "Unexpected value type in payload"),
+        (b'{"Tags": [{"Key": 1}]}', "NUMBER_VALUE can not be converted to a String"),
+        (b'{"EnableNetworkIsolation": "true"}', "STRING_VALUE can not be converted to a Boolean"),
+        (b'{"EnableNetworkIsolation": 1', "Unexpected character in the request's JSON"),
+        (b'{"ModelName": ["a"]}', "Start of structure or map found where not expected."),
+        (b"[]", "Unexpected value type in payload"),
+    ],
+)
+def test_other_types_than_the_models_are_refused(body: bytes, said: str) -> None:
+    shape = get_service_model("sagemaker").operation_model("CreateModel").input_shape
+    with pytest.raises(Malformed, match=said):
+        json_requests.read("sagemaker", shape, body)
+
+
+def test_a_shape_that_holds_itself_is_compiled_once_by_many_threads() -> None:
+    shape = get_service_model("wafv2").operation_model("CreateRuleGroup").input_shape  # a Statement holds Statements
+    nested: dict[str, Any] = {"NotStatement": {"Statement": {"GeoMatchStatement": {"CountryCodes": ["DE"]}}}}
+    for _ in range(20):
+        nested = {"NotStatement": {"Statement": nested}}
+    body = json.dumps({"Rules": [{"Statement": nested}]}).encode()
+    found: list[Any] = []
+    for _ in range(10):
+        readers = json_requests.Readers()
+        barrier = threading.Barrier(8)
+
+        def read(readers: Any = readers, barrier: Any = barrier) -> None:
+            barrier.wait()
+            found.append(readers.of(shape)(json.loads(body)))
+
+        threads = [threading.Thread(target=read) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(found) == 80
+    assert all(each == {"Rules": [{"Statement": nested}]} for each in found)
