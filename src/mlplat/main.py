@@ -27,7 +27,7 @@ from mlplat.commands import (
     state,
     train,
 )
-from mlplat.errors import MlplatError
+from mlplat.errors import Interrupted, MlplatError, WaitTimeout
 from mlplat.reconciler.interrupts import stoppable
 
 
@@ -129,6 +129,8 @@ def run() -> None:
     except MlplatError as error:
         if output.mode.debug:
             raise
+        if error.hint is None and isinstance(error, Interrupted | WaitTimeout):
+            error.hint = f"mlplat {_typed()}"  # what was waited for goes on, and the same command joins the wait
         error.hint = _in_place(error.hint)
         output.error(error)
         sys.exit(error.exit_code)

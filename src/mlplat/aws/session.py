@@ -187,7 +187,35 @@ class Session:
     def pause(self, seconds: float) -> None:
         """Sleep, but wake at once and stop when the session is cancelled."""
         if self.cancelled.wait(seconds):
-            raise Interrupted(f"stopped while waiting for {self.address or 'AWS'}; run the same command again to go on")
+            raise self.interruption(f"waiting for {self.address or 'AWS'}")
+
+    @contextmanager
+    def limited(self, seconds: float | None) -> Iterator[None]:
+        """Give up all waits when the block takes longer than `seconds`: they raise WaitTimeout, and nothing is lost."""
+
+        def give_up() -> None:
+            self._shared.late.set()
+            self.cancelled.set()
+
+        timer = threading.Timer(seconds or 0.0, give_up)
+        timer.daemon = True
+        if seconds is not None:
+            timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    @property
+    def late(self) -> bool:
+        """Whether waits were given up because their time was over."""
+        return self._shared.late.is_set()
+
+    def interruption(self, doing: str) -> Interrupted | WaitTimeout:
+        """What to raise when the session is cancelled."""
+        if self.late:
+            return WaitTimeout(f"{doing}: its time is over; nothing is lost, the same command again goes on")
+        return Interrupted(f"stopped while {doing}; run the same command again to go on")
 
     def retrying(
         self, limit: Callable[[BaseException], float], *, first: float = 0.25, most: float = 10.0
@@ -230,6 +258,7 @@ class _Shared:
     def __init__(self) -> None:
         self._lock, self._made = threading.RLock(), dict[str, Any]()
         self.refused: CredentialsError | None = None
+        self.late = threading.Event()
 
     def once(self, key: str, make: Callable[[], T]) -> T:
         if key not in self._made:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,10 +96,26 @@ def platform_of(
     config: Path | None = None,
     flags: dict[str, Any] | None = None,
     parallelism: int | None = None,
+    timeout: int | None = None,
 ) -> Platform:
     """The platform that a command works on."""
     from mlplat.workflows.platform import Platform
 
-    settings = settings_of(namespace, config, {**(flags or {}), "apply.parallelism": parallelism})
+    given = {"apply.parallelism": parallelism, "apply.timeout_minutes": timeout}
+    settings = settings_of(namespace, config, {**(flags or {}), **given})
     session = session_of(settings)
     return Platform(settings, session, store_of(settings, session))
+
+
+@contextmanager
+def following(platform: Platform, what: str, timeout: int | None) -> Iterator[None]:
+    """Around the wait for a run: Ctrl-C and `timeout` minutes end the wait, not the run; the same command joins it."""
+    from mlplat.errors import Interrupted, WaitTimeout
+
+    try:
+        with platform.session.limited(None if timeout is None else 60.0 * timeout):
+            yield
+    except WaitTimeout as error:
+        raise WaitTimeout(f"waiting for {what}: not done after {timeout} min; it goes on") from error
+    except (Interrupted, KeyboardInterrupt) as error:
+        raise Interrupted(f"stopped waiting for {what}: it goes on") from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mlplat import output
-from mlplat.commands.context import ConfigOption, NamespaceOption, ParallelismOption, platform_of
+from mlplat.commands.context import ConfigOption, NamespaceOption, ParallelismOption, TimeoutOption, platform_of
 from mlplat.commands.platform import TemplateOption
 from mlplat.output import JsonOption
 
@@ -21,6 +21,7 @@ def drift(
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     parallelism: ParallelismOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show what was changed by hand since it was applied; apply repairs it.
@@ -30,8 +31,8 @@ def drift(
     """
     from mlplat.output import findings
 
-    platform = platform_of(namespace, config, parallelism=parallelism)
-    with output.working("comparing what is there with what was applied"):
+    platform = platform_of(namespace, config, parallelism=parallelism, timeout=timeout)
+    with output.working("comparing what is there with what was applied"), platform.limited():
         found = platform.drift(template)
     findings.show(platform.settings.namespace, found)
     raise typer.Exit(_code(found))

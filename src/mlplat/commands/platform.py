@@ -71,6 +71,7 @@ def plan(
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     parallelism: ParallelismOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show what apply would do, or destroy. Exit code 0: nothing, 2: changes, 1: an error."""
@@ -88,8 +89,8 @@ def plan(
         delete_data=delete_data,
     )
     _check_goes_with(asked)
-    platform = platform_of(namespace, config, parallelism=parallelism)
-    with output.working("reading what is there"):
+    platform = platform_of(namespace, config, parallelism=parallelism, timeout=timeout)
+    with output.working("reading what is there"), platform.limited():
         made = asked.plan(platform)
     plans.show(made)
     if out is not None:
@@ -123,9 +124,9 @@ def apply(
     if file is not None:
         _check_alone(file, asked)
         return _apply_saved(file, namespace, config, auto_approve, confirm, parallelism, timeout)
-    platform = platform_of(namespace, config, {"apply.timeout_minutes": timeout}, parallelism)
+    platform = platform_of(namespace, config, parallelism=parallelism, timeout=timeout)
     with platform.lock("apply"):
-        with output.working("reading what is there"):
+        with output.working("reading what is there"), platform.limited():
             made = asked.plan(platform)
         carry_out(platform, made, auto_approve, "Apply this plan?", confirm)
     return None
@@ -156,9 +157,9 @@ def destroy(
     asked = request(
         templates=template, targets=target, exclude=exclude, destroy=True, reverse=reverse, delete_data=delete_data
     )
-    platform = platform_of(namespace, config, {"apply.timeout_minutes": timeout}, parallelism)
+    platform = platform_of(namespace, config, parallelism=parallelism, timeout=timeout)
     with platform.lock("destroy"):
-        with output.working("reading what is there"):
+        with output.working("reading what is there"), platform.limited():
             made = asked.plan(platform)
         carry_out(platform, made, auto_approve, "Destroy all of this?", confirm)
 
@@ -205,12 +206,12 @@ def _apply_saved(
     from mlplat.workflows import planning
 
     saved = planning.load(file)
-    platform = platform_of(namespace, config, {"apply.timeout_minutes": timeout}, parallelism)
+    platform = platform_of(namespace, config, parallelism=parallelism, timeout=timeout)
     planning.check_place(platform, saved, file)
     with platform.store.lock("apply"):
         planning.check_state(platform, saved, file, platform.state())
         with platform.lock("apply"):
-            with output.working("looking whether the plan still holds"):
+            with output.working("looking whether the plan still holds"), platform.limited():
                 made = planning.renewed(platform, saved, file)
             carry_out(platform, made, auto_approve is not False, "Apply this saved plan?", confirm)
 
@@ -293,13 +294,14 @@ def describe(
     address: Annotated[str, typer.Argument(help="For example ml_data_infrastructure.bucket.raw.")],
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show one resource as AWS describes it now, with every field."""
     from mlplat.workflows import overview
 
-    platform = platform_of(namespace, config)
-    with output.working(f"describing {address}"):
+    platform = platform_of(namespace, config, timeout=timeout)
+    with output.working(f"describing {address}"), platform.limited():
         found = overview.describe(platform, address)
     output.data(found, lambda: _sheet(found))
 
@@ -315,13 +317,14 @@ def _sheet(found: dict[str, Any]) -> Any:
 def status(
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show the platform as it is: templates, endpoints and what they serve."""
     from mlplat.workflows import overview
 
-    platform = platform_of(namespace, config)
-    with output.working("reading what is there"):
+    platform = platform_of(namespace, config, timeout=timeout)
+    with output.working("reading what is there"), platform.limited():
         found = overview.status(platform)
     if output.mode.json:
         output.data(found)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlplat import output
-from mlplat.commands.context import ApproveOption, ConfigOption, NamespaceOption, platform_of
+from mlplat.commands.context import ApproveOption, ConfigOption, NamespaceOption, TimeoutOption, platform_of
 from mlplat.errors import PartlyDone, UsageError
 from mlplat.output import JsonOption
 
@@ -35,6 +35,7 @@ def deploy(
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     auto_approve: ApproveOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Serve model versions side by side.
@@ -49,10 +50,10 @@ def deploy(
     wanted = deploying.Wanted(
         deploying.unique(shares, "--variant"), deploying.unique(versions, "--model"), frozenset(drop)
     )
-    platform = platform_of(namespace, config)
+    platform = platform_of(namespace, config, timeout=timeout)
     name, spec = deploying.endpoint_of(platform, endpoint)
     with platform.lock("deploy"):
-        with output.working("reading what is there"):
+        with output.working("reading what is there"), platform.limited():
             release = deploying.release_of(
                 platform, spec, platform.releases().get(name), wanted, any_version=any_version
             )
@@ -65,7 +66,7 @@ def _bring(platform: Platform, name: str, release: Release, auto_approve: bool |
     from mlplat.output.live import LiveTree
     from mlplat.workflows import deploy as deploying
 
-    with output.working("planning"):
+    with output.working("planning"), platform.limited():
         proposed = deploying.plan(platform, name, release)
     approve(platform, proposed, auto_approve, "Deploy this?")
     with deploying.released(platform, name, release):

@@ -14,6 +14,7 @@ from mlplat.commands.context import (
     ConfigOption,
     NamespaceOption,
     ParallelismOption,
+    TimeoutOption,
     backend_of,
     platform_of,
     session_of,
@@ -82,15 +83,16 @@ def rebuild(
     config: ConfigOption = None,
     auto_approve: ApproveOption = None,
     parallelism: ParallelismOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make the state anew from what is there, by tags and names alone. Changes nothing but the state file."""
     from mlplat.workflows import keeping
 
-    platform = platform_of(namespace, config, parallelism=parallelism)
+    platform = platform_of(namespace, config, parallelism=parallelism, timeout=timeout)
     with platform.store.lock("state rebuild"):
         before = platform.store.remains()
-        with output.working("looking for everything that is there"):
+        with output.working("looking for everything that is there"), platform.limited():
             made = keeping.rebuild(platform)
         damaged = platform.store.damaged()
         if not damaged and (made.state.entries, made.state.releases) == (before.entries, before.releases):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlplat import output
-from mlplat.commands.context import ConfigOption, NamespaceOption, platform_of
+from mlplat.commands.context import ConfigOption, NamespaceOption, TimeoutOption, following, platform_of
 from mlplat.output import JsonOption
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def train(
     register: Annotated[
         bool, typer.Option("--register/--no-register", help="Register the model, pending approval.")
     ] = True,
+    timeout: TimeoutOption = None,
     logs: Annotated[str | None, typer.Option("--logs", help="Only print the log of this job.", metavar="JOB")] = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
@@ -41,13 +42,16 @@ def train(
 
     platform = platform_of(namespace, config)
     if logs:
-        for event in training.follow(platform, logs):
-            if event.what == "log":
-                output.text(event.text)
+        with following(platform, f"training job {logs}", timeout):
+            for event in training.follow(platform, logs):
+                if event.what == "log":
+                    output.text(event.text)
         return
     name, spec = training.workload_of(platform, workload)
     found = (
-        _tuned(platform, name, spec, force, wait) if tune else _trained(platform, name, spec, parameter, force, wait)
+        _tuned(platform, name, spec, force, wait, timeout)
+        if tune
+        else _trained(platform, name, spec, parameter, force, wait, timeout)
     )
     if found is None:
         return
@@ -56,7 +60,13 @@ def train(
 
 
 def _trained(
-    platform: Platform, name: str, spec: Workload, parameters: list[str], force: bool, wait: bool
+    platform: Platform,
+    name: str,
+    spec: Workload,
+    parameters: list[str],
+    force: bool,
+    wait: bool,
+    timeout: int | None,
 ) -> dict[str, Any] | None:
     from mlplat.workflows import train as training
 
@@ -70,15 +80,18 @@ def _trained(
     if not wait:
         output.data({"job": job, "started": new}, lambda: job)
         return None
-    for event in training.follow(platform, job):
-        if event.what == "log" and new:
-            output.log(event.text)
-        elif event.what == "status":
-            output.note(f"  {event.text}")
+    with following(platform, f"training job {job}", timeout):
+        for event in training.follow(platform, job):
+            if event.what == "log" and new:
+                output.log(event.text)
+            elif event.what == "status":
+                output.note(f"  {event.text}")
     return training.result(platform, job)
 
 
-def _tuned(platform: Platform, name: str, spec: Workload, force: bool, wait: bool) -> dict[str, Any] | None:
+def _tuned(
+    platform: Platform, name: str, spec: Workload, force: bool, wait: bool, timeout: int | None
+) -> dict[str, Any] | None:
     from mlplat.output.trials import LiveTrials
     from mlplat.workflows import tune
 
@@ -89,7 +102,10 @@ def _tuned(platform: Platform, name: str, spec: Workload, force: bool, wait: boo
     if not wait:
         output.data({"tuning": job, "started": new}, lambda: job)
         return None
-    with LiveTrials(spec.objective_metric or "objective", spec.objective_type) as live:
+    with (
+        following(platform, f"tuning job {job}", timeout),
+        LiveTrials(spec.objective_metric or "objective", spec.objective_type) as live,
+    ):
         for event in tune.follow(platform, job):
             live.update(event.text, event.value)
     return tune.result(platform, job)

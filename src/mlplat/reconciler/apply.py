@@ -209,7 +209,7 @@ class _Apply:
         raise self._partly_done(errors) from errors[0]
 
     def _interrupted(self) -> Interrupted | WaitTimeout:
-        ended, late = self.ended, self.interrupts.late and not self.interrupts.count
+        ended, late = self.ended, (self.interrupts.late or self.session.late) and not self.interrupts.count
         under_way = f", under way: {', '.join(sorted(ended.broken_off))}" if ended.broken_off else ""
         failed = "".join(f"\n  {error.message}" for error in ended.failed.values())
         kind, why = (WaitTimeout, "its time is over") if late else (Interrupted, "stopped")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from mlplat.aws import Session
-from mlplat.errors import ApiError, CredentialsError, Interrupted, MlplatError
+from mlplat.errors import ApiError, CredentialsError, MlplatError
 from mlplat.reconciler import graph
 from mlplat.reconciler.failures import told
 from mlplat.reconciler.interrupts import Interrupts
@@ -98,7 +98,7 @@ class _Looking:
         if self.refused is not None:
             raise self.refused
         if self.session.cancelled.is_set():
-            raise Interrupted("stopped while reading what is there; nothing was changed")
+            raise self.session.interruption("reading what is there (nothing was changed)")
         for task, error in ended.failed.items():
             found = self._told(task, error)
             self.sight.errors.append(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -161,8 +161,16 @@ class Platform:
 
     def apply(self, what: Plan, watch: Watch) -> Outcome:
         """Carry out a plan; the lock must be held. Raises WaitTimeout when it takes longer than it may."""
-        within = self.settings.apply.timeout_minutes * 60.0
+        within = self._time_limit
         return apply(what, self.session, self.store, parallelism=self.parallelism, within=within, watch=watch)
+
+    def limited(self) -> AbstractContextManager[None]:
+        """Reading takes no longer than an apply may: it waits for what is on its way. Raises WaitTimeout."""
+        return self.session.limited(self._time_limit)
+
+    @property
+    def _time_limit(self) -> float:
+        return self.settings.apply.timeout_minutes * 60.0
 
     def state(self) -> State:
         """The state as it is on disk."""

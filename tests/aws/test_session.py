@@ -1,0 +1,56 @@
+"""Waits: bounded, given up together, and resumed by whoever asks again."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from mlplat.aws import Session
+from mlplat.errors import Interrupted, WaitTimeout
+
+
+def test_waits_of_all_views_are_given_up_when_their_time_is_over() -> None:
+    session = Session("development", "us-east-1")
+    ended = list[BaseException]()
+
+    def wait(view: Session) -> None:
+        with pytest.raises(WaitTimeout, match="its time is over; nothing is lost") as caught:
+            view.wait("it", lambda: False, bool, every=60.0)
+        ended.append(caught.value)
+
+    threads = [threading.Thread(target=wait, args=(session.at(f"a.b.{n}"),)) for n in range(4)]
+    began = time.monotonic()
+    with session.limited(0.2):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+    assert len(ended) == 4
+    assert time.monotonic() - began < 5
+    assert session.late
+
+
+def test_what_ends_in_time_is_not_given_up_later() -> None:
+    session = Session("development", "us-east-1")
+    with session.limited(0.05):
+        assert session.wait("it", lambda: True, bool)
+    time.sleep(0.1)
+    session.pause(0)
+    assert not session.cancelled.is_set()
+
+
+def test_without_a_limit_nothing_is_given_up() -> None:
+    session = Session("development", "us-east-1")
+    with session.limited(None):
+        session.pause(0.05)
+    assert not session.late
+
+
+def test_somebody_who_stops_the_wait_is_told_so() -> None:
+    session = Session("development", "us-east-1")
+    session.cancelled.set()
+    with pytest.raises(Interrupted, match=r"stopped while waiting for a\.b\.c; run the same command again") as caught:
+        session.at("a.b.c").pause(1)
+    assert caught.value.exit_code == 130
