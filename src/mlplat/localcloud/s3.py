@@ -112,6 +112,24 @@ def an_object_is_encrypted_with_a_key_that_works(asked: Asked) -> None:
         raise error
 
 
+@before("s3", "PutObject", "CompleteMultipartUpload", "CopyObject")
+def a_write_may_only_ask_that_there_be_nothing(asked: Asked) -> None:
+    """API reference of PutObject: IfNoneMatch "expects the '*' (asterisk) character". moto passes over others."""
+    if asked.route.request.headers.get("If-None-Match", "*") != "*":
+        text = "A header you provided implies functionality that is not implemented"
+        raise AwsError("NotImplemented", text, 501, Header="If-None-Match")
+
+
+@before("s3", "DeleteObject")
+def a_delete_may_ask_that_there_be_anything(asked: Asked) -> None:
+    """User guide, "How to perform conditional deletes": `If-Match: *`, which moto compares with the ETag."""
+    headers, bucket = asked.route.request.headers, _bucket(asked)
+    if headers.get("If-Match") == "*" and bucket is not None:
+        key = asked.backend().get_object(bucket.name, asked.route.uri_params["Key"])
+        if key is not None:
+            asked.route.request.environ["HTTP_IF_MATCH"] = key.etag
+
+
 def _bucket(asked: Asked) -> Any:
     from moto.s3.exceptions import MissingBucket
 
