@@ -121,6 +121,24 @@ class TestKept:
                 with store.edit() as state:
                     state.entries["b"] = entry("2")
 
+    def test_under_the_lock_it_is_read_once(self, place: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+        with place.store().edit() as state:
+            state.releases["churn"] = {}
+        store, reads = place.store(), list[str]()
+        whole = store.backend.read
+        monkeypatch.setattr(store.backend, "read", lambda part: (reads.append(part), whole(part))[1])
+        with store.lock("apply"):
+            store.load().releases.clear()
+            assert store.load().releases == {"churn": {}}
+            with store.open() as ledger:
+                assert reads == ["journal", "state"]
+                ledger.change("a", lambda _old: entry("1"))
+                ledger.flush()
+                assert store.load().entries == {"a": entry("1")}, "while it is changed, it is read"
+            assert store.load().entries == {"a": entry("1")}
+        place.remove("state")
+        assert store.load().entries == {}, "without the lock, others may have been here"
+
     def test_many_threads_share_one_ledger(self, place: Local) -> None:
         with place.store().lock("test"), place.store().open() as ledger:
 

@@ -151,6 +151,7 @@ class State:
         """The state of a file's body, of our format or an older one. Raises ValueError for anything else."""
         try:
             body = dict(migrated(body))
+            body["releases"] = dict(body["releases"])
             body["entries"] = {key: Entry.from_json(value) for key, value in body["entries"].items()}
             return cls(**body)
         except (TypeError, KeyError, AttributeError) as error:

@@ -49,17 +49,21 @@ class Store:
         """Recovery files whose content the loaded state has."""
         self.is_there = False
         """Whether there was a state, with or without a journal, when it was loaded last."""
-        self._has_journal = False
+        self._has_journal = self._is_open = False
         self._held: Holder | None = None
+        self._seen: tuple[Sequence[Kept], Journal | None, Body | None] | None = None
+        """What was read since the lock was taken and nothing was written: nobody else writes meanwhile."""
 
     def load(self) -> State:
         """The state as it is kept, an empty one when there is none. Needs no lock.
 
         What is older is read first: should it be folded into the state meanwhile, that one, read last, has all of it.
         """
-        kept = self._rescue.read()
-        journal = self._read_journal()
-        return self._put_together(kept, journal, self._read_state())
+        if self._seen is not None:
+            return self._put_together(*self._seen)
+        found = self._rescue.read(), self._read_journal(), self._read_state()
+        self._seen = found if self._held is not None and not self._is_open else None
+        return self._put_together(*found)
 
     def remains(self) -> State:
         """What can still be read of the state. Raises StateError only for one of a newer mlplat, or not ours."""
@@ -89,6 +93,7 @@ class Store:
     def replace(self, state: State) -> list[str]:
         """Write the whole state in place of whatever is there; answers where damaged parts are kept now."""
         spared = [self.backend.set_aside(part, "damaged") for part in self._damaged()]
+        self._seen = None
         self._settled = list(self._rescue.paths)
         self.save(state)
         return spared
@@ -96,7 +101,10 @@ class Store:
     def retire(self, why: str) -> str:
         """Keep the whole state under another name that says why, so that there is none any more; answers where."""
         self._write(self.load())
-        return self.backend.set_aside("state", why)
+        try:
+            return self.backend.set_aside("state", why)
+        finally:
+            self._seen = None
 
     @contextmanager
     def edit(self, command: str = "edit") -> Iterator[State]:
@@ -120,6 +128,7 @@ class Store:
             self._write(state)
         before = state.serial
         ledger = Ledger(state, lambda: self.backend.begin(state.lineage, before))
+        self._seen, self._is_open = None, True
         try:
             yield ledger
         except Exception as error:
@@ -129,6 +138,7 @@ class Store:
             if state.serial > before:
                 self._close(ledger)
         finally:
+            self._is_open = False
             ledger.close()
 
     @contextmanager
@@ -137,8 +147,11 @@ class Store:
         with ExitStack() as stack:
             if self._held is None:
                 self._held = stack.enter_context(self.backend.lock(command))
-                stack.callback(setattr, self, "_held", None)
+                stack.callback(self._let_go)
             yield
+
+    def _let_go(self) -> None:
+        self._held = self._seen = None
 
     def _put_together(self, kept: Sequence[Kept], journal: Journal | None, body: Body | None) -> State:
         """The state, the journal that continues it, and a recovery file that knows more than both."""
@@ -249,6 +262,7 @@ class Store:
 
     def _write(self, state: State) -> None:
         """State, backup, then journal and recovery file go; at any moment `load` finds the old state or the new one."""
+        self._seen = None
         kept = self.backend.write(state.dumps(), older=self._older)
         if kept is not None:
             self._say(f"the state is of format {FORMAT} now; {kept} is the one of format {self._older}")

@@ -58,8 +58,9 @@ class Platform:
         nobody wanted it.
         """
         with self.store.lock(command):
-            kept, found = self.store.load().releases, self.releases()
-            if found.keys() - kept.keys():
+            state = self.store.load()
+            found = self.releases(state)
+            if found.keys() - state.releases.keys():
                 with self.store.edit(command) as state:
                     state.releases.update({name: release.to_json() for name, release in found.items()})
             yield
@@ -68,9 +69,9 @@ class Platform:
         """Every resource of all four templates."""
         return templates.declare(self.settings, self.place, self.releases() if releases is None else releases)
 
-    def releases(self) -> dict[str, Release]:
+    def releases(self, state: State | None = None) -> dict[str, Release]:
         """What each endpoint serves: as the state keeps it or, where the state knows nothing of it, as it does live."""
-        state = self.store.load()
+        state = self.store.load() if state is None else state
         kept = {name: Release.from_json(value) for name, value in state.releases.items()}
         for name in self.settings.endpoints:
             if name not in kept and f"ml_model_serving.endpoint.{name}" not in state.entries:
@@ -93,11 +94,12 @@ class Platform:
         Raises MlplatError when it would end what the settings protect, unless it is only to be looked at.
         """
         check_templates(scope)
-        declared = self.declared(releases)
+        state = self.store.load()
+        declared = self.declared(self.releases(state) if releases is None else releases)
         wanted = {*scope, *(templates.needed_by(declared, scope) if with_dependencies else ())}
         made = plan(
             self.session,
-            self.store.load(),
+            state,
             declared,
             scope=wanted or None,
             adopt=adopt,
@@ -116,11 +118,12 @@ class Platform:
     ) -> Plan:
         """What destroy would do: everything, or all that is selected, when `scope` is empty. Reads only."""
         check_templates(scope)
-        if not self.store.load().entries:
+        state = self.store.load()
+        if not state.entries:
             self._refuse_forgotten()
         made = plan_destroy(
             self.session,
-            self.store.load(),
+            state,
             scope=scope or None,
             reverse=reverse,
             delete_data=delete_data,
