@@ -16,7 +16,7 @@ from tests.reconciler.conftest import EDITED, World, platform
 from tests.reconciler.places import BUCKET, Remote
 
 from mlplat.aws import Client
-from mlplat.errors import ApiError, LockHeld, MlplatError, OutcomeUnknown, StateConflict, StateError
+from mlplat.errors import ApiError, CredentialsError, LockHeld, MlplatError, OutcomeUnknown, StateConflict, StateError
 from mlplat.reconciler import cell as cells
 from mlplat.reconciler.cell import Cell
 from mlplat.reconciler.objects import Objects
@@ -110,6 +110,11 @@ def unreachable(_operation: str, _send: Callable[[], Any]) -> Any:
     raise refusal("EndpointConnectionError", 0)
 
 
+def expired(_operation: str, _send: Callable[[], Any]) -> Any:
+    """The credentials are of no use any more."""
+    raise CredentialsError("calling s3 put_object: AWS does not accept the credentials", hint="aws sso login")
+
+
 class TestCell:
     def test_it_writes_over_nothing_or_what_it_has_read(self, place: Remote, cell: Cell) -> None:
         other = Cell(place.session, BUCKET, place.key)
@@ -161,6 +166,14 @@ class TestCell:
             pass
 
 
+def kept(world: World, place: Remote) -> bool:
+    """Whether everything that was made is known, to this machine or to S3."""
+    place.backend().unlock(force=True)
+    known = {each.id for each in place.store().load().entries.values()}
+    begun = {a for a, each in place.store().load().entries.items() if each.intent is not None}
+    return all(t.id in known or t.tags["mlplat:address"] in begun for t in world.cloud.things.values())
+
+
 class TestApply:
     @pytest.mark.parametrize("act", [dropped, lost, conflict])
     def test_every_write_in_doubt_once(self, place: Remote, act: Answer) -> None:
@@ -176,18 +189,20 @@ class TestApply:
             hit = nth.hit
         assert number > 8
 
-    def test_unreachable_from_every_write_on(self, place: Remote) -> None:
+    @pytest.mark.parametrize("act", [unreachable, expired])
+    def test_refused_from_every_write_on(self, place: Remote, act: Answer) -> None:
         number, hit = 0, True
         while hit:
             number += 1
             remote = fresh(place)
             made = World(place.folder / str(number), backend=remote.backend, parallelism=1)
-            nth = Nth(number, unreachable, on=True)
+            nth = Nth(number, act, on=True)
             try:
                 with answering(nth):
                     made.apply(platform())
             except MlplatError:
                 assert nth.hit
+                assert not made.cloud.calls or kept(made, replace(remote, folder=made.folder)), f"write {number}"
             remote.backend().unlock(force=True)
             made.apply(platform())
             made.check(platform())

@@ -87,9 +87,14 @@ class Holder:
         return self.is_here and started(self.pid) is not None and started(self.pid) == self.started
 
     @property
+    def is_of_this_kernel(self) -> bool:
+        """Whether its pid means here what it meant there; a host's name alone proves nothing."""
+        return bool(self.kernel) and self.kernel == kernel()
+
+    @property
     def has_died(self) -> bool:
-        """Whether that very process ran under this kernel and doesn't any more; a host's name alone proves nothing."""
-        return bool(self.kernel) and self.kernel == kernel() and started(self.pid) != self.started
+        """Whether that very process ran under this kernel and doesn't any more."""
+        return self.is_of_this_kernel and started(self.pid) != self.started
 
 
 @contextmanager

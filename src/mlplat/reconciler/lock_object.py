@@ -77,6 +77,8 @@ def _give_back(cell: Cell, namespace: str, me: Holder, tell: Callable[[str], Non
 
 
 def _refusal(holder: Holder, namespace: str) -> LockHeld:
+    if holder.is_of_this_kernel:
+        return LockHeld(f"namespace {namespace} is locked by {holder.told}", hint=f"ps -fp {holder.pid}")
     word = holder.id or "--force"
     return LockHeld(
         f"namespace {namespace} is locked by {holder.told}; if it is not running any more",

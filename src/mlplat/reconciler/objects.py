@@ -17,7 +17,7 @@ from itertools import count
 from typing import Any
 
 from mlplat.aws import Session
-from mlplat.errors import ApiError, MlplatError, StateError
+from mlplat.errors import MlplatError, StateError
 from mlplat.reconciler import lock_object
 from mlplat.reconciler.backend import Part
 from mlplat.reconciler.cell import Cell
@@ -174,8 +174,10 @@ class GrowingObject:
 
 @contextmanager
 def _unwritable() -> Iterator[None]:
-    """What S3 refuses, told as a state that can't be written."""
+    """What S3 refuses, or credentials that have expired, told as a state that can't be written."""
     try:
         yield
-    except ApiError as error:
+    except StateError:
+        raise
+    except MlplatError as error:
         raise StateError(error.message, hint=error.hint) from error
