@@ -38,7 +38,10 @@ def test_production_stands_up_wherever_aws_is(project: Project) -> None:
     everything = ("destroy", "--reverse", "--namespace", "production", "--auto-approve", "--delete-data", "ml_*")
     protected = project.run(*everything, code=1, **there).stderr
     assert "ml_data_infrastructure.kms_key.platform would be destroyed" in protected
-    project.run(*everything, MLPLAT_LIFECYCLE__PROTECT="[]", **there)
+    unconfirmed = project.run(*everything, code=2, MLPLAT_LIFECYCLE__PROTECT="[]", **there).stderr
+    assert "This loses data: ml_data_infrastructure.glue_database.catalog (1 table)" in unconfirmed
+    assert f"hint: mlplat {' '.join(everything[:-1])} 'ml_*' --confirm production" in unconfirmed
+    project.run(*everything, "--confirm", "production", MLPLAT_LIFECYCLE__PROTECT="[]", **there)
     assert project.client("s3").list_buckets()["Buckets"] == []
 
 

@@ -190,7 +190,7 @@ def typed_again(flags: str, *, without: str = "") -> str:
     if without in words:
         place = words.index(without)
         words = words[:place] + words[place + 2 :]
-    opposite = {flag.replace("--", "--no-", 1) for flag in added}
+    opposite = {flag.replace("--", "--no-", 1) for flag in added if flag.startswith("--")}
     return shlex.join(["mlplat", *(word for word in words if word not in opposite), *added])
 
 
