@@ -24,6 +24,7 @@ from mlplat.errors import MlplatError
 from mlplat.reconciler.apply import Outcome, apply
 from mlplat.reconciler.backend import Backend
 from mlplat.reconciler.files import Files
+from mlplat.reconciler.moves import NOWHERE, Moves
 from mlplat.reconciler.plan import Action, Plan, Step, plan, plan_destroy
 from mlplat.reconciler.state import State, Store
 from mlplat.resources.base import KINDS, Declared, Ref
@@ -100,14 +101,26 @@ class World:
         return self.store.load()
 
     def plan(
-        self, declared: Sequence[Declared], *, scope: Collection[str] | None = None, adopt: Collection[str] = ()
+        self,
+        declared: Sequence[Declared],
+        *,
+        scope: Collection[str] | None = None,
+        adopt: Collection[str] = (),
+        moves: Moves = NOWHERE,
     ) -> Plan:
-        return plan(self.session, self.state, declared, scope=scope, adopt=adopt, parallelism=self.parallelism)
+        return plan(
+            self.session, self.state, declared, scope=scope, adopt=adopt, moves=moves, parallelism=self.parallelism
+        )
 
     def apply(
-        self, declared: Sequence[Declared], *, scope: Collection[str] | None = None, adopt: Collection[str] = ()
+        self,
+        declared: Sequence[Declared],
+        *,
+        scope: Collection[str] | None = None,
+        adopt: Collection[str] = (),
+        moves: Moves = NOWHERE,
     ) -> Outcome:
-        made = self.plan(declared, scope=scope, adopt=adopt)
+        made = self.plan(declared, scope=scope, adopt=adopt, moves=moves)
         return apply(made, self.session, self.store, parallelism=self.parallelism, watch=self.watch)
 
     def plan_destroy(
@@ -121,9 +134,9 @@ class World:
         made = self.plan_destroy(scope, reverse=reverse, delete_data=delete_data)
         return apply(made, self.session, self.store, parallelism=self.parallelism, watch=self.watch)
 
-    def check(self, declared: Sequence[Declared]) -> None:
+    def check(self, declared: Sequence[Declared], moves: Moves = NOWHERE) -> None:
         """Converged: the plan is empty, each address has exactly one object, nothing of ours is left over."""
-        made = self.plan(declared)
+        made = self.plan(declared, moves=moves)
         assert made.is_empty, [step.to_json() for step in made.pending]
         ours = {address: self.cloud.of(address) for address in (each.address for each in declared)}
         assert {a: len(things) for a, things in ours.items()} == dict.fromkeys(ours, 1)
@@ -136,7 +149,7 @@ class World:
         assert entries.keys() == {each.address for each in declared}
         for each in declared:
             entry, (thing,) = entries[each.address], self.cloud.of(each.address)
-            assert (entry.id, entry.intent, entry.deposed) == (thing.id, None, ())
+            assert (entry.id, entry.intent, entry.deposed, entry.former) == (thing.id, None, (), ())
             assert set(entry.needs) == each.needs()
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from unittest.mock import patch
 
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,7 @@ from tests.reconciler.conftest import World
 
 from mlplat.errors import MlplatError
 from mlplat.reconciler import journal
+from mlplat.reconciler.moves import Moves
 from mlplat.resources.base import Declared, Ref, Resource
 
 KINDS = {"t": FakeTopic, "n": FakeNetwork, "m": FakeModel, "l": FakeLog}
@@ -38,8 +40,12 @@ class Node:
     links: frozenset[int]
 
 
+Names = Mapping[int, int]
+"""Number of a node -> how often its address was renamed."""
+
+
 @st.composite
-def platforms(draw: st.DrawFn) -> list[Declared]:
+def graphs(draw: st.DrawFn) -> dict[int, Node]:
     """Up to NODES resources. A node's number says its address; which come first differs from platform to platform."""
     numbers = draw(st.permutations(range(NODES)))[: draw(st.integers(0, NODES))]
     nodes: dict[int, Node] = {}
@@ -53,24 +59,23 @@ def platforms(draw: st.DrawFn) -> list[Declared]:
             host=draw(st.sampled_from([None, *hosts])),
             links=frozenset(draw(st.lists(st.sampled_from(before), max_size=2)) if before else ()),
         )
-    return [declared(number, nodes) for number in nodes]
+    return nodes
 
 
-def declared(number: int, nodes: dict[int, Node]) -> Declared:
-    return Declared(address(number, nodes), resource(number, nodes))
+def declared(nodes: dict[int, Node], names: Names = MappingProxyType({})) -> list[Declared]:
+    return [Declared(address(number, names.get(number, 0)), resource(number, nodes, names)) for number in nodes]
 
 
-def address(number: int, nodes: dict[int, Node]) -> str:
-    node = nodes[number]
-    return f"{'ab'[number % 2]}.{KINDS[node.kind].kind}.x{number}"
+def address(number: int, name: int = 0) -> str:
+    return f"{'ab'[number % 2]}.{KINDS['tnml'[number % 4]].kind}.x{number}{'y' * name}"
 
 
-def resource(number: int, nodes: dict[int, Node]) -> Resource:
+def resource(number: int, nodes: dict[int, Node], names: Names) -> Resource:
     node, name = nodes[number], f"x{number}"
     if node.kind == "m":
         name += hashlib.sha256(repr((node.color, node.shape, sorted(node.links))).encode()).hexdigest()[:4]
-    host = "" if node.host is None else Ref(address(node.host, nodes), "id")
-    links = [Ref(address(each, nodes), "id") for each in sorted(node.links)]
+    host = "" if node.host is None else Ref(address(node.host, names.get(node.host, 0)), "id")
+    links = [Ref(address(each, names.get(each, 0)), "id") for each in sorted(node.links)]
     return KINDS[node.kind](name=name, color=node.color, shape=node.shape, host=host, links=links)
 
 
@@ -118,13 +123,18 @@ some_writes = st.dictionaries(st.integers(0, 24), st.sampled_from(["kill_before"
 class Life:
     """One configuration, what goes wrong while it is applied, and whether it is applied again before the next."""
 
-    platform: list[Declared]
+    nodes: dict[int, Node]
     calls: dict[int, str]
     writes: dict[int, str]
     again: bool
+    renamed: frozenset[int] = frozenset()
+    """Nodes whose addresses are other ones from now on."""
 
 
-lives = st.lists(st.builds(Life, platforms(), some_calls, some_writes, st.booleans()), min_size=1, max_size=4)
+lives = st.lists(st.builds(Life, graphs(), some_calls, some_writes, st.booleans()), min_size=1, max_size=4)
+moving = st.builds(
+    Life, graphs(), some_calls, some_writes, st.booleans(), st.frozensets(st.integers(0, NODES - 1), max_size=3)
+)
 
 
 @settings(
@@ -136,13 +146,54 @@ def test_whatever_goes_wrong_the_next_run_converges(lives: list[Life], lag: int)
         world = World(Path(folder) / ".mlplat", parallelism=1)  # so that a failure can be had again
         world.cloud.lag = lag
         for life in lives:
+            platform = declared(life.nodes)
             with faulty(world, life.calls, life.writes):
-                world.apply(life.platform)
+                world.apply(platform)
             if life.again:
-                world.apply(life.platform)
-                world.check(life.platform)
-        world.apply(lives[-1].platform)
-        world.check(lives[-1].platform)
+                world.apply(platform)
+                world.check(platform)
+        world.apply(declared(lives[-1].nodes))
+        world.check(declared(lives[-1].nodes))
+        with faulty(world, lives[0].calls, lives[0].writes):
+            world.destroy(reverse=True)
+        world.destroy(reverse=True)
+        assert (world.cloud.things, world.state.entries) == ({}, {})
+
+
+def renamed(life: Life, names: dict[int, int], pairs: dict[str, str]) -> tuple[list[Declared], Moves]:
+    """The platform of a life under its new addresses, and all moves until then."""
+    for number in life.renamed:
+        names[number] = names.get(number, 0) + 1
+        pairs[address(number, names[number] - 1)] = address(number, names[number])
+    return declared(life.nodes, names), Moves(dict(pairs))
+
+
+@settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(st.lists(moving, min_size=2, max_size=4), st.integers(0, 2), st.booleans())
+def test_renamed_addresses_keep_their_objects(lives: list[Life], lag: int, forgotten: bool) -> None:
+    """Every rename stays in the configuration, as people leave them there. `forgotten`: the state is lost by then."""
+    with tempfile.TemporaryDirectory() as folder, patch("os.fsync"):
+        world = World(Path(folder) / ".mlplat", parallelism=1)
+        world.cloud.lag = lag
+        names, pairs = dict[int, int](), dict[str, str]()
+        for life in lives:
+            platform, moves = renamed(life, names, pairs)
+            with faulty(world, life.calls, life.writes):
+                world.apply(platform, moves=moves)
+            if life.again:
+                world.apply(platform, moves=moves)
+                world.check(platform, moves)
+                if forgotten:
+                    before = set(world.cloud.things)
+                    world.files.path.unlink(missing_ok=True)
+                    platform, moves = renamed(life, names, pairs)
+                    world.apply(platform, moves=moves)
+                    world.check(platform, moves)
+                    assert set(world.cloud.things) == before
+        world.apply(platform, moves=moves)
+        world.check(platform, moves)
         with faulty(world, lives[0].calls, lives[0].writes):
             world.destroy(reverse=True)
         world.destroy(reverse=True)

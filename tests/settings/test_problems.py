@@ -159,3 +159,23 @@ def test_a_config_folder_that_was_named_must_be_one(tmp_path: Path, named_by: st
     who = "--config" if named_by == "flag" else "MLPLAT_CONFIG"
     assert attempt(tmp_path / "nope").endswith(f"nope ({who}): there is no such folder")
     assert attempt(tmp_path).endswith(f"({who}): it has no default.toml")
+
+
+def test_moves_that_can_not_be(wrong: Wrong) -> None:
+    told = wrong(
+        "[[moved]]\nfrom = 'a.topic.x'\nto = 'a.topic.y'\n[[moved]]\nfrom = 'a.topic.y'\nto = 'a.topic.x'\n"
+        "[[moved]]\nfrom = 'a.topic.z'\nto = 'a.queue.z'\n[[moved]]\nfrom = 'a.topic.z'\nto = 'a.topic.w'\n"
+        "[[moved]]\nfrom = 'a.topic.v'\nto = 'a.topic.w'\n"
+    )
+    assert told == [
+        'development.toml:3: moved.0.to = "a.topic.y": it moves in a circle: a.topic.x -> a.topic.y -> a.topic.x',
+        'development.toml:9: moved.2.to = "a.queue.z": a.topic.z and a.queue.z are of different kinds',
+        'development.toml:11: moved.3.from = "a.topic.z": a.topic.z moves twice',
+        'development.toml:15: moved.4.to = "a.topic.w": something else moves to a.topic.w already',
+    ]
+    (one,) = wrong(
+        "[[moved]]\nfrom = 'a.topic.x'\nto = 'a.topic.y'\n[[moved]]\nform = 'x'\nfrom = 'a.b.c'\nto = 'a.b.d'"
+    )
+    assert one == 'development.toml:5: moved.1.form = "x": unknown key; [moved.1] has from, to; did you mean "from"?'
+    (one,) = wrong("[[moved]]\nfrom = 'bucket.raw'\nto = 'a.b.c'")
+    assert one.startswith('development.toml:2: moved.0.from = "bucket.raw": a whole address')

@@ -23,6 +23,7 @@ RUNES: Mapping[Action, tuple[str, str]] = {
     Action.REPLACE: ("±", "magenta"),
     Action.DELETE: ("-", "red"),
     Action.ADOPT: ("→", "cyan"),
+    Action.MOVE: ("»", "cyan"),
     Action.RETAIN: ("=", "blue"),
     Action.KEEP: (" ", "dim"),
 }
@@ -34,6 +35,7 @@ PAST: Mapping[Action, str] = {
     Action.REPLACE: "replaced",
     Action.DELETE: "deleted",
     Action.ADOPT: "adopted",
+    Action.MOVE: "moved",
     Action.RETAIN: "kept",
     Action.KEEP: "unchanged",
 }
@@ -115,13 +117,15 @@ def headline(step: Step) -> Text:
 
     rune, style = RUNES[step.action]
     text = Text.assemble((f"{rune} ", style), (step.address.split(".", 1)[1], style), ("  ", ""), (step.name, "dim"))
+    if step.moved_from:
+        text.append(f"  moved from {step.moved_from}", style="cyan")
     if step.gone:
         text.append(f"  {step.reason}: deleted by hand", style="italic yellow")
     elif step.loses_data:
         text.append(f"  {step.reason}", style="bold red")
     elif step.action is Action.RETAIN:
         text.append(f"  kept: {step.reason}", style="italic blue")
-    elif step.reason and step.action is not Action.CREATE:
+    elif step.reason and step.action not in (Action.CREATE, Action.MOVE):
         text.append(f"  {step.reason}", style="italic dim")
     if step.order == "delete first":
         text.append("; the old one is deleted before the new one is made", style="bold magenta")

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from mlplat.aws import Session
 from mlplat.errors import CredentialsError, Interrupted, MlplatError, PartlyDone, StateError, UsageError, WaitTimeout
-from mlplat.reconciler import graph
+from mlplat.reconciler import graph, moves
 from mlplat.reconciler.execute import Executor
 from mlplat.reconciler.failures import listed, together, told
 from mlplat.reconciler.interrupts import Interrupts
@@ -23,7 +23,7 @@ from mlplat.reconciler.steps import Action, Plan, Step
 
 DOING = {
     Action.CREATE: "creating", Action.UPDATE: "updating", Action.REPLACE: "replacing", Action.DELETE: "deleting",
-    Action.ADOPT: "adopting", Action.KEEP: "updating", Action.RETAIN: "keeping",
+    Action.ADOPT: "adopting", Action.MOVE: "moving", Action.KEEP: "updating", Action.RETAIN: "keeping",
 }  # fmt: skip
 
 
@@ -119,6 +119,7 @@ class _Apply:
 
     def run(self, parallelism: int) -> Outcome:
         began = time.monotonic()
+        moves.write(self.ledger, self.plan.moved)
         for step in self.plan.steps:
             self.executor.enter(step)
             if step.action is Action.RETAIN:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -24,12 +24,18 @@ class Owner(Enum):
     OTHER = auto()
 
 
-def owner(aws: Session, seen: Observed, entry: Entry | None) -> Owner:
-    """Whose `seen` is. A kind without tags is known by its name alone. Tags of another namespace always win."""
+def owner(aws: Session, seen: Observed, entry: Entry | None, former: Collection[str] = ()) -> Owner:
+    """Whose `seen` is. A kind without tags is known by its name alone. Tags of another namespace always win.
+
+    `former` are addresses that the configuration says have moved here; an entry may remember some itself.
+    """
     if seen.tags is None:
         return Owner.OURS
     namespace, address = seen.tags.get("mlplat:namespace"), seen.tags.get("mlplat:address")
     if (namespace, address) == (aws.namespace, aws.address):
+        return Owner.OURS
+    known = entry.former if entry is not None and entry.id == seen.id else ()
+    if namespace == aws.namespace and address in (*former, *known):
         return Owner.OURS
     lost = namespace is None or (namespace == aws.namespace and address is None)
     if lost and entry is not None and entry.id == seen.id:
@@ -66,7 +72,13 @@ def must_replace(resource: Resource, seen: Observed, changes: Sequence[Change]) 
 
 
 def decide(
-    aws: Session, resource: Resource, seen: Observed | None, entry: Entry | None, *, adopting: bool
+    aws: Session,
+    resource: Resource,
+    seen: Observed | None,
+    entry: Entry | None,
+    *,
+    adopting: bool,
+    former: Collection[str] = (),
 ) -> tuple[Action, list[Change], str]:
     """The action for a declared resource (refs resolved as far as known), what changes, and why in words.
 
@@ -76,15 +88,19 @@ def decide(
         known = entry.id if entry else None
         return Action.CREATE, [], f"{known} is gone" if known else "it isn't there yet"
     changes = differences(aws, resource, seen)
-    whose = owner(aws, seen, entry)
+    whose = owner(aws, seen, entry, former)
     if whose in (Owner.OTHER, Owner.NOBODY):
         taken = resource.adopts_untagged and whose is Owner.NOBODY
         if not (adopting or taken):
             raise foreign(aws, resource, seen)
         return Action.ADOPT, _adoptable(resource, seen, changes), "it carries no tags" if taken else "named by --adopt"
     if must_replace(resource, seen, changes):
+        if former:
+            _check_name(aws, resource, changes, former)
         _check_lossless(aws, resource, seen, changes)
         return Action.REPLACE, changes, why_replace(resource, seen, changes)
+    if former and all(change.field == "tags" for change in changes):
+        return Action.MOVE, changes, "it is as declared"
     if changes:
         return Action.UPDATE, changes, f"differs: {', '.join(change.field for change in changes)}"
     return Action.KEEP, [], "it is as declared"
@@ -115,6 +131,19 @@ def _adoptable(resource: Resource, seen: Observed, changes: Sequence[Change]) ->
     return list(changes)
 
 
+def _check_name(aws: Session, resource: Resource, changes: Sequence[Change], former: Collection[str]) -> None:
+    """Some names follow the address, and AWS renames nothing: what holds data can't move there."""
+    name = next((change for change in changes if change.field == "name"), None)
+    if name is None or not resource.keeps_data:
+        return
+    raise MlplatError(
+        f"moving {aws.address}: moved from {', '.join(former)}: its name would change from {name.old} to {name.new}, "
+        f"which AWS can't do, and a {resource.kind} may hold data, so it is not replaced. Without the [[moved]] a new "
+        "one is made beside it, and the old one is kept as long as it holds data",
+        hint=f"mlplat config show moved --namespace {aws.namespace}",
+    )
+
+
 def _check_lossless(aws: Session, resource: Resource, seen: Observed, changes: Sequence[Change]) -> None:
     """A replace must not lose data. A failed object can be replaced when there is nothing in it."""
     if not resource.keeps_data:
@@ -137,4 +166,6 @@ def why_replace(resource: Resource, seen: Observed, changes: Sequence[Change]) -
     if seen.failed is not None:
         return f"it failed ({seen.failed})"
     fixed = [change.field for change in changes if change.field in resource.immutable]
+    if "name" in fixed and (named := next(change for change in changes if change.field == "name")):
+        return f"its name changes from {named.old} to {named.new}; {', '.join(fixed)} can't be changed in place"
     return f"{', '.join(fixed)} can't be changed in place"

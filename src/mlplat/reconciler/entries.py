@@ -60,6 +60,8 @@ class Entry:
     needs: tuple[str, ...] = ()
     intent: Mapping[str, Any] | None = None
     deposed: tuple[Deposed, ...] = ()
+    former: tuple[str, ...] = ()
+    """Addresses that its object may still be tagged with: it was moved here, and nobody has told the object yet."""
 
     @property
     def is_uncertain(self) -> bool:
@@ -86,6 +88,7 @@ class Entry:
             "needs": self.needs,
             "intent": self.intent,
             "deposed": [each.to_json() for each in self.deposed],
+            **({"former": self.former} if self.former else {}),
         }
 
     @classmethod
@@ -99,6 +102,7 @@ class Entry:
             needs=tuple(value["needs"]),
             intent=value["intent"],
             deposed=tuple(Deposed.from_json(each) for each in value["deposed"]),
+            former=tuple(value.get("former", ())),
         )
 
 

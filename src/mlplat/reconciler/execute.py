@@ -17,7 +17,7 @@ from mlplat.reconciler.state import Ledger
 from mlplat.reconciler.steps import Action, Plan, Step, shown
 from mlplat.resources.base import Change, Observed, Resource, plain
 
-ENTERED = frozenset({Action.KEEP, Action.UPDATE, Action.REPLACE})
+ENTERED = frozenset({Action.KEEP, Action.UPDATE, Action.REPLACE, Action.MOVE})
 """Actions on objects that are ours: they are entered in the state even if nothing else happens to them."""
 
 
@@ -29,12 +29,16 @@ class Executor:
         self.outputs: dict[str, Mapping[str, Any]] = dict(plan.outputs)
         self.replaced: set[str] = set()
         """Addresses whose old object is gone, or has been succeeded."""
+        self.told: set[str] = set()
+        """Addresses whose object carries their tags for certain."""
 
     def enter(self, step: Step) -> None:
         """Remember what was found to be ours and isn't known, or is known wrongly."""
         if step.action not in ENTERED or step.resource is None or step.seen is None:
             return
         resource, entry = step.resource.resolved(self.outputs), self.ledger.entry(step.owner)
+        if entry is not None and entry.former and step.action is Action.KEEP and not entry.deposed:
+            self._change(step, lambda now: replace(now, former=()))
         as_declared = step.action is Action.KEEP and not any(True for _ in resource.refs())
         if as_declared:
             self._finish(step, resource, step.seen)
@@ -67,7 +71,8 @@ class Executor:
             return self._create(step, resource, aws)
         seen = _there(step)
         changes = differences(aws, resource, seen)
-        if step.action is not Action.ADOPT and owner(aws, seen, self.ledger.entry(step.owner)) is Owner.OTHER:
+        whose = owner(aws, seen, self.ledger.entry(step.owner), step.former)
+        if step.action is not Action.ADOPT and whose is Owner.OTHER:
             raise foreign(aws, resource, seen)
         if must_replace(resource, seen, changes):
             return self._succeed(step, resource, aws, changes)
@@ -168,7 +173,8 @@ class Executor:
             needs = tuple(sorted({*entry.needs, *step.needs}))
             if verb == "create":
                 others = entry.left_behind(resource.name)
-                return Entry(step.kind, None, fields, {}, needs, {"verb": verb}, others)
+                former = entry.former if others else ()
+                return Entry(step.kind, None, fields, {}, needs, {"verb": verb}, others, former)
             id = _there(step).id
             return replace(entry, id=id, fields=entry.fields or fields, needs=needs, intent={"verb": verb})
 
@@ -180,6 +186,9 @@ class Executor:
         `uses` are addresses that the object may still use though they are no longer declared.
         """
         self.outputs[step.owner] = seen.outputs
+        untold = step.former if (seen.tags or {}).get("mlplat:address") in step.former else ()
+        if not untold:
+            self.told.add(step.owner)
 
         def finished(entry: Entry | None) -> Entry:
             deposed = tuple(old for old in (entry.deposed if entry else ()) if not old.is_same(seen.id, resource.name))
@@ -192,6 +201,7 @@ class Executor:
                 outputs=plain(seen.outputs),
                 needs=tuple(sorted(step.needs | uses)),
                 deposed=deposed,
+                former=untold or (entry.former if entry is not None and deposed else ()),
             )
 
         if finished(self.ledger.entry(step.owner)) != self.ledger.entry(step.owner):
@@ -200,7 +210,8 @@ class Executor:
     def _forget_deposed(self, step: Step, id: str | None, name: str) -> None:
         def forgotten(entry: Entry) -> Entry | None:
             left = tuple(old for old in entry.deposed if not old.is_same(id, name))
-            return replace(entry, deposed=left) if left or entry.id or entry.intent else None
+            former = entry.former if left or step.owner not in self.told else ()
+            return replace(entry, deposed=left, former=former) if left or entry.id or entry.intent else None
 
         self._change(step, forgotten)
 

@@ -61,6 +61,16 @@ class Ledger:
             return False
         return not self.failed
 
+    def move_release(self, old: str, new: str) -> None:
+        """What an endpoint served is what the renamed one serves, unless that has a release of its own."""
+        if old not in self.state.releases:
+            return
+        with self._saving(new), self._lock:
+            release = self.state.releases.setdefault(new, self.state.releases[old])
+            line = self._write(Record("releases", new, release))
+        self._sync(new, line, waits=True)
+        self.drop_release(old)
+
     def close(self) -> None:
         """Give the journal back."""
         if self._writer is not None:

@@ -6,7 +6,7 @@ is there. A ref to something that isn't there yet stays a Ref ("known after appl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from graphlib import CycleError
 from typing import Any
@@ -18,6 +18,7 @@ from mlplat.reconciler.decide import Owner, decide, owner, unresolved
 from mlplat.reconciler.destroy import plan_destroy as plan_destroy
 from mlplat.reconciler.drift import causes, was_deleted_by_hand
 from mlplat.reconciler.failures import together, told
+from mlplat.reconciler.moves import NOWHERE, Moves, carried
 from mlplat.reconciler.observe import Observer as Observer
 from mlplat.reconciler.observe import Sight, Target, observe
 from mlplat.reconciler.removal import Removal, leaving, ordered
@@ -26,7 +27,7 @@ from mlplat.reconciler.state import State
 from mlplat.reconciler.steps import Action as Action
 from mlplat.reconciler.steps import Plan as Plan
 from mlplat.reconciler.steps import Step as Step
-from mlplat.resources.base import Declared
+from mlplat.resources.base import Declared, Observed
 
 MAKES_UNKNOWN = frozenset({Action.CREATE, Action.REPLACE})
 
@@ -39,15 +40,18 @@ def plan(
     scope: Collection[str] | None = None,
     adopt: Collection[str] = (),
     selection: Selection = EVERYTHING,
+    moves: Moves = NOWHERE,
     parallelism: int = 16,
     watch: Observer | None = None,
 ) -> Plan:
     """What apply would do with the templates in `scope` (None: all of them), or a selection of it; reads only.
 
+    `moves` are renamed addresses: their objects are looked for under both.
+
     Raises UsageError when a template needs one that is out of scope and not applied; ForeignObject and
     MlplatError for what must not be done; Several when there is more than one problem.
     """
-    return _Planner(session, state, declared, scope, adopt, selection).plan(parallelism, watch)
+    return _Planner(session, state, declared, scope, adopt, selection, moves).plan(parallelism, watch)
 
 
 class _Planner:
@@ -59,9 +63,12 @@ class _Planner:
         scope: Collection[str] | None,
         adopt: Collection[str],
         selection: Selection,
+        moves: Moves,
     ) -> None:
-        self.session, self.state, self.adopt, self.selection = session, state, frozenset(adopt), selection
+        self.session, self.adopt, self.selection, self.moves = session, frozenset(adopt), selection, moves
         self.declared = {each.address: each for each in declared}
+        self.carried = carried(state, moves, self.declared)
+        self.state = state = self.carried.state
         self.order = _checked(declared)
         self.scope = frozenset(scope if scope is not None else {*map(_template, self.declared), *_templates(state)})
         self.outputs: dict[str, Mapping[str, Any]] = {}
@@ -73,7 +80,8 @@ class _Planner:
         self._check_adopt()
         left = leaving(self.state, self.gone, self.mine, self.problems)
         targets = [*map(self._target, [*self.mine, *self._borrowed()]), *(each.target for each in left)]
-        sight = observe(self.session, targets, parallelism=parallelism, watch=watch)
+        sight = observe(self.session, [*targets, *self._former()], parallelism=parallelism, watch=watch)
+        self._recognise(sight)
         self.problems += sight.errors
         self._borrow(sight)
         steps = [step for address in self.mine if address in sight.found and (step := self._step(address, sight))]
@@ -100,8 +108,33 @@ class _Planner:
             templates=self.scope,
             lineage=self.state.lineage,
             serial=self.state.serial,
+            moved={old: new for old, new in self.carried.renamed.items() if new in self.mine},
             borrowed=self._leaned_on(),
         )
+
+    def _former(self) -> Iterator[Target]:
+        """Where else to look for what moved to an address that the state knows nothing of."""
+        for address in self.mine.keys() - self.state.entries.keys():
+            for old in self.moves.former(address):
+                resource = self.mine[address].resource.resolved(self.known)
+                entry = self.state.entries.get(old)
+                yield Target(_was(address, old), old, resource, uncertain=entry is not None and entry.is_uncertain)
+
+    def _recognise(self, sight: Sight) -> None:
+        """What was found by a former address is the object of its new one, when nothing else is."""
+        for address in self.mine.keys() - self.state.entries.keys():
+            for old in self.moves.former(address):
+                seen = sight.found.pop(_was(address, old), None)
+                ours = seen is not None and owner(self.session.at(old), seen, None) is Owner.OURS
+                if ours and sight.found.get(address) is None:
+                    sight.found[address] = seen
+
+    def _moved_from(self, address: str, seen: Observed | None) -> str | None:
+        """The address that the object knows itself by, or the state knows it by, when that isn't this one."""
+        entry = self.state.entries.get(address)
+        tagged = (seen.tags or {}).get("mlplat:address") if seen else None
+        former = {*self.moves.former(address), *(entry.former if entry else ())}
+        return self.carried.came_from(address) or (tagged if tagged in former else None)
 
     def _leaned_on(self) -> frozenset[str]:
         """Excluded addresses that something selected uses as they are."""
@@ -164,7 +197,8 @@ class _Planner:
         missing: dict[str, str] = {}
         for address in sorted(sight.found.keys() & self.declared.keys() - self.mine.keys()):
             seen = sight.found[address]
-            if seen is not None and owner(self.session.at(address), seen, None) is Owner.OURS:
+            former = self.moves.former(address)
+            if seen is not None and owner(self.session.at(address), seen, None, former) is Owner.OURS:
                 self.outputs[address] = seen.outputs
             elif _template(address) in self.scope:
                 self.problems.append(self._excluded(address))
@@ -190,10 +224,12 @@ class _Planner:
     def _step(self, address: str, sight: Sight) -> Step | None:
         declared, seen, entry = self.mine[address], sight.found[address], self.state.entries.get(address)
         aws, resource = self.session.at(address), declared.resource.resolved(self.outputs)
+        moved_from = self._moved_from(address, seen)
+        former = (moved_from,) if moved_from else ()
         try:
             for ref in unresolved(declared.resource, self.outputs):
                 raise MlplatError(f"planning {address}: it refers to {ref}, which has no output {ref.output!r}")
-            action, changes, reason = decide(aws, resource, seen, entry, adopting=address in self.adopt)
+            action, changes, reason = decide(aws, resource, seen, entry, adopting=address in self.adopt, former=former)
         except Exception as error:
             self.problems.append(told(error, "planning", resource))
             return None
@@ -214,6 +250,7 @@ class _Planner:
             used=frozenset(entry.needs if entry else ()),
             causes=causes(aws, entry, resource, seen, changes) if seen else {},
             gone=seen is None and was_deleted_by_hand(entry),
+            moved_from=moved_from if seen is not None else None,
         )
 
     def _check_adopt(self) -> None:
@@ -242,6 +279,10 @@ def _checked(declared: Sequence[Declared]) -> list[str]:
         return graph.order(needs)
     except CycleError as error:
         raise MlplatError(f"planning: these need each other: {' -> '.join(reversed(error.args[1]))}") from error
+
+
+def _was(address: str, old: str) -> str:
+    return f"{address} (was {old})"
 
 
 def _template(address: str) -> str:

@@ -16,6 +16,7 @@ from mlplat.errors import MlplatError
 from mlplat.reconciler.decide import Owner, owner
 from mlplat.reconciler.entries import Deposed, Entry, State, remembered
 from mlplat.reconciler.failures import together
+from mlplat.reconciler.moves import NOWHERE, Moves, carried
 from mlplat.reconciler.observe import Observer, Sight, Target, observe
 from mlplat.reconciler.steps import shown
 from mlplat.resources.base import Declared, Observed, Resource, plain
@@ -64,16 +65,19 @@ def rebuild(
     base: State,
     *,
     releases: Mapping[str, Mapping[str, Any]],
+    moves: Moves = NOWHERE,
     parallelism: int = 16,
     watch: Observer | None = None,
 ) -> Rebuilt:
     """The state by what is there now; reads only. `base` is what could be read of the old state, maybe nothing.
 
+    What still carries a former address (`moves`) is entered under the one that it has now.
+
     Raises whatever couldn't be looked at, together: half a state would be worse than none.
     """
-    return _Rebuilding(session, {each.address: each for each in declared}, owned, base).run(
-        releases, parallelism, watch
-    )
+    places = {each.address: each for each in declared}
+    known = carried(base, moves, places).state
+    return _Rebuilding(session, places, owned, known, moves).run(releases, parallelism, watch)
 
 
 @dataclass
@@ -82,6 +86,7 @@ class _Rebuilding:
     declared: Mapping[str, Declared]
     owned: Sequence[Owned]
     base: State
+    moves: Moves = NOWHERE
     outputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
 
@@ -113,7 +118,8 @@ class _Rebuilding:
         for address, seen in sight.found.items():
             if seen is None:
                 continue
-            if owner(self.session.at(address), seen, self.base.entries.get(address)) in OURS:
+            former = self.moves.former(address)
+            if owner(self.session.at(address), seen, self.base.entries.get(address), former) in OURS:
                 ours[address] = seen
             else:
                 self.others.append(address)
@@ -139,16 +145,26 @@ class _Rebuilding:
                 if old.id is not None:
                     yield address, old.id, remembered(address, entry.kind, old.fields)
         for each in self.owned:
-            yield each.address, each.id, blank(each.kind, each.id)
+            yield self._now(each.address), each.id, blank(each.kind, each.id)
+
+    def _now(self, address: str) -> str:
+        """What an address is called now, if it moved to one that is declared."""
+        end = self.moves.end(address)
+        return end if end in self.declared else address
 
     def _add(self, objects: dict[str, list[_Object]], target: Target, seen: Observed | None) -> None:
-        entry = Entry(target.resource.kind, target.id)
-        if seen is None or seen.id != target.id or owner(self.session.at(target.owner), seen, entry) not in OURS:
+        entry, former = Entry(target.resource.kind, target.id), self.moves.former(target.owner)
+        if seen is None or seen.id != target.id:
+            return
+        if owner(self.session.at(target.owner), seen, entry, former) not in OURS:
             return
         known = {name: seen.fields[name] for name in target.resource.to_json().keys() & seen.fields.keys()}
         values = shown(plain(target.resource.to_json() | known))
         values["name"] = values["name"] or seen.id
-        objects.setdefault(target.owner, []).append(_Object(seen, values, self._old_needs(target)))
+        needs = self._old_needs(target)
+        if (seen.tags or {}).get("mlplat:address") in former and not needs:
+            needs = tuple(sorted(self.declared[target.owner].needs()))
+        objects.setdefault(target.owner, []).append(_Object(seen, values, needs))
 
     def _old_needs(self, target: Target) -> tuple[str, ...]:
         entry = self.base.entries.get(target.owner)
@@ -162,6 +178,7 @@ class _Rebuilding:
         if address not in self.outputs and known is not None:
             main = next((each for each in found if each.seen.id == known.id), main)
         others = [each for each in found if each is not main]
+        tagged = {str((each.seen.tags or {}).get("mlplat:address", address)) for each in found}
         return Entry(
             kind=known.kind if known else address.split(".")[1],
             id=main.seen.id,
@@ -169,6 +186,7 @@ class _Rebuilding:
             outputs=plain(main.seen.outputs),
             needs=main.needs,
             deposed=tuple(Deposed(each.seen.id, each.fields, each.needs) for each in others),
+            former=tuple(sorted(tagged - {address})),
         )
 
     def _with_needs(self, entries: Mapping[str, Entry]) -> dict[str, Entry]:

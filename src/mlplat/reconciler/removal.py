@@ -101,7 +101,8 @@ class Removal:
         if heir is not None or (each.deposed and each.target.id not in (None, seen.id)):
             self.reasons[address] = f"its object is now {heir.address}" if heir else "it is gone already"
             return None
-        whose = owner(aws, seen, Entry(each.target.resource.kind, each.target.id))
+        former = self.state.entries[each.target.owner].former
+        whose = owner(aws, seen, Entry(each.target.resource.kind, each.target.id), former)
         if whose is Owner.LOST_TAGS and each.target.owner not in self.adopt:
             self.problems.append(foreign(aws, each.target.resource, seen, "deleting"))
         if whose in (Owner.NOBODY, Owner.OTHER):

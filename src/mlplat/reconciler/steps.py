@@ -23,6 +23,8 @@ class Action(StrEnum):
     REPLACE = "replace"
     DELETE = "delete"
     ADOPT = "adopt"
+    MOVE = "move"
+    """Its address was renamed, and nothing else of it changes but its tags."""
     KEEP = "keep"
     RETAIN = "retain"
     """It would be deleted, but it holds data (or something that holds data needs it)."""
@@ -78,8 +80,15 @@ class Step:
     """Field -> why it differs, as far as the state can tell."""
     gone: bool = False
     """It was there as it was applied, and somebody deleted it."""
+    moved_from: str | None = None
+    """The address that it had, when the configuration says that it moved."""
     holds: str | None = None
     """The data in it, in words, when it is to go or would be."""
+
+    @property
+    def former(self) -> tuple[str, ...]:
+        """The address that its tags may still say."""
+        return (self.moved_from,) if self.moved_from else ()
 
     @property
     def drifted(self) -> bool:
@@ -135,6 +144,7 @@ class Step:
             "name": self.name,
             "id": self.id,
             "reason": self.reason,
+            "moved_from": self.moved_from,
             "order": self.order,
             "holds": self.holds,
             "loses_data": self.loses_data,
@@ -164,6 +174,8 @@ class Plan:
     lineage: str = ""
     serial: int = 0
     """Which state it was made from; `apply` refuses another."""
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """Address in the state -> the one it has now: the entries are carried over before anything else is done."""
     borrowed: frozenset[str] = frozenset()
     """Excluded addresses that something in the plan needs: it uses them as they are."""
 

@@ -48,10 +48,12 @@ def explain(error: ValidationError, layers: Layer, prefix: KeyPath = ()) -> list
 
 
 def _key(location: Sequence[str | int], layers: Layer) -> KeyPath:
-    """The location without the members of unions and the places in lists."""
+    """The location without the members of unions and the places in lists; tables of an array keep theirs."""
     key: KeyPath = ()
     for part in location:
-        if isinstance(part, str) and (layers.at((*key, part)) is not ... or part not in _INNER):
+        if (*key, str(part)) in layers.origins:
+            key = (*key, str(part))
+        elif isinstance(part, str) and (layers.at((*key, part)) is not ... or part not in _INNER):
             key = (*key, part)
     return key
 
@@ -94,7 +96,7 @@ def _reason(key: KeyPath, error: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def _unknown(key: KeyPath) -> tuple[str, str | None]:
-    known = fields_at(key[:-1])
+    known = fields_at(tuple(part for part in key[:-1] if not part.isdecimal()))
     where = f"[{dotted(key[:-1])}]" if key[:-1] else "the configuration"
     return f"unknown key; {where} has {', '.join(known)}", nearest(key[-1], known)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,8 @@ class Layer:
         """The value of a key, `...` without one."""
         value: Any = self.values
         for part in key:
+            if isinstance(value, list):  # an array of tables
+                value = {str(index): each for index, each in enumerate(value)}
             if not isinstance(value, Mapping) or part not in value:
                 return ...
             value = value[part]
@@ -95,6 +98,7 @@ def key_lines(text: str) -> Iterator[tuple[KeyPath, int]]:
     ends a line: str.splitlines knows others, which TOML allows in strings.
     """
     table: KeyPath = ()
+    rows: Counter[KeyPath] = Counter()
     lines = text.split("\n")
     start = 0
     while start < len(lines):
@@ -103,6 +107,10 @@ def key_lines(text: str) -> Iterator[tuple[KeyPath, int]]:
         if lines[start].lstrip().startswith("["):
             table = max(keys, key=len)
             yield table, start + 1
+            if lines[start].lstrip().startswith("[["):
+                rows[table] += 1
+                table = (*table, str(rows[table] - 1))
+                yield table, start + 1
         else:
             yield from (((*table, *key), start + 1) for key in keys)
         start = end

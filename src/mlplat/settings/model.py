@@ -48,6 +48,10 @@ _PATTERN = "an address, in which * matches many: ml_data_infrastructure.bucket.*
 AddressPattern = Annotated[str, matching(r"[a-z0-9_*?-]+(\.[a-zA-Z0-9_*?-]+){0,2}", _PATTERN)]
 
 
+_ADDRESS = "a whole address: ml_feature_store.feature_group.customer"
+Address = Annotated[str, matching(r"[a-z0-9_]+\.[a-z0-9_]+\.[a-zA-Z0-9_-]+", _ADDRESS)]
+
+
 class Approval(Section):
     """Whether a person is asked before something changes."""
 
@@ -89,6 +93,13 @@ class State(Section):
         if self.backend == "s3" and self.bucket is None:
             raise refuse(Refusal('missing: backend = "s3" needs one (mlplat bootstrap makes it)', ("bucket",)))
         return self
+
+
+class Moved(Section):
+    """An address that was renamed: its object keeps its life under the new one."""
+
+    from_: Address = Field(alias="from")
+    to: Address
 
 
 class Encryption(Section):
@@ -218,6 +229,7 @@ class Settings(BaseSettings):
     feature_groups: dict[Name, FeatureGroup] = {}
     workloads: dict[Name, Workload] = {}
     endpoints: dict[Name, Endpoint] = {}
+    moved: list[Moved] = []
 
     _origins: dict[KeyPath, Origin] = PrivateAttr(default_factory=dict)
     _directory: Path = PrivateAttr(default_factory=Path)
@@ -259,11 +271,12 @@ class Settings(BaseSettings):
 
     def leaves(self) -> Iterator[tuple[KeyPath, Any]]:
         """Every effective value with its key, in the order of config/default.toml."""
-        return _leaves((), self.model_dump(exclude_none=True))
+        return _leaves((), self.model_dump(exclude_none=True, by_alias=True))
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if found := [*self._unknown_workloads(), *self._long_names(), *self._same_names()]:
+        found = [*self._unknown_workloads(), *self._long_names(), *self._same_names(), *self._impossible_moves()]
+        if found:
             raise refuse(*found)
         return self
 
@@ -303,6 +316,28 @@ class Settings(BaseSettings):
                 other = seen.setdefault(name.replace("_", "-").casefold(), name)
                 if other != name:
                     yield Refusal(f"the same name on AWS as {other}", (table, name))
+
+    def _impossible_moves(self) -> Iterator[Refusal]:
+        """Each address moves once, to a place of its own and of its kind, and not in a circle."""
+        pairs = {each.from_: each.to for each in self.moved}
+        for index, each in enumerate(self.moved):
+            key, earlier = ("moved", str(index)), self.moved[:index]
+            if each.from_.split(".")[1] != each.to.split(".")[1]:
+                yield Refusal(f"{each.from_} and {each.to} are of different kinds", (*key, "to"))
+            if any(each.from_ == other.from_ for other in earlier):
+                yield Refusal(f"{each.from_} moves twice", (*key, "from"))
+            elif any(each.to == other.to for other in earlier):
+                yield Refusal(f"something else moves to {each.to} already", (*key, "to"))
+            elif (circle := _circle(pairs, each.from_)) and min(circle) == each.from_:
+                yield Refusal(f"it moves in a circle: {' -> '.join([*circle, circle[0]])}", (*key, "to"))
+
+
+def _circle(pairs: Mapping[str, str], start: str) -> list[str]:
+    """The addresses from `start` back to it, none when there is no way back."""
+    found = [start]
+    while (after := pairs.get(found[-1])) is not None and after not in found:
+        found.append(after)
+    return found if after == start else []
 
 
 def _leaves(key: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:

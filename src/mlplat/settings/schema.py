@@ -44,7 +44,13 @@ def is_table(kind: Any) -> bool:
 
 def fields_at(key: KeyPath) -> list[str]:
     """The fixed keys of a table, none for one that takes any."""
-    return [name for kind in kinds_at(key) if is_table(kind) for name in kind.model_fields]
+    tables = [inner for kind in kinds_at(key) for inner in (kind, *_rows(kind)) if is_table(inner)]
+    return [field.alias or name for kind in tables for name, field in kind.model_fields.items()]
+
+
+def _rows(kind: Any) -> list[Any]:
+    """What a list holds: an array of tables is a table as far as its keys go."""
+    return kinds_of(get_args(kind)[0]) if get_origin(kind) is list else []
 
 
 def bounds_at(key: KeyPath) -> tuple[Any, Any]:

@@ -40,7 +40,9 @@ def rebuild(platform: Platform) -> Rebuilt:
     releases = _releases(platform, base, found)
     declared = platform.declared(releases)
     kept = {name: release.to_json() for name, release in releases.items()}
-    return rebuilt(platform.session, declared, found, base, releases=kept, parallelism=platform.parallelism)
+    return rebuilt(
+        platform.session, declared, found, base, releases=kept, moves=platform.moves, parallelism=platform.parallelism
+    )
 
 
 def _releases(platform: Platform, base: State, found: Sequence[Owned]) -> dict[str, Release]:

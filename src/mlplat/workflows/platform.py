@@ -11,10 +11,11 @@ from typing import Any
 
 from mlplat import templates
 from mlplat.aws import Session
-from mlplat.errors import UsageError
+from mlplat.errors import SettingsError, UsageError
 from mlplat.reconciler import protection
 from mlplat.reconciler.apply import Outcome, Watch, apply
 from mlplat.reconciler.drift import Finding, drift
+from mlplat.reconciler.moves import ENDPOINT, Moves, carried
 from mlplat.reconciler.plan import Plan, plan, plan_destroy
 from mlplat.reconciler.selection import EVERYTHING, Selection
 from mlplat.reconciler.state import Entry, State, Store
@@ -69,13 +70,21 @@ class Platform:
         """Every resource of all four templates."""
         return templates.declare(self.settings, self.place, self.releases() if releases is None else releases)
 
+    @cached_property
+    def moves(self) -> Moves:
+        """The renamed addresses of the configuration."""
+        return Moves({each.from_: each.to for each in self.settings.moved})
+
     def releases(self, state: State | None = None) -> dict[str, Release]:
         """What each endpoint serves: as the state keeps it or, where the state knows nothing of it, as it does live."""
-        state = self.store.load() if state is None else state
+        addresses = {f"{ENDPOINT}{name}": name for name in self.settings.endpoints}
+        state = carried(self.store.load() if state is None else state, self.moves, addresses).state
         kept = {name: Release.from_json(value) for name, value in state.releases.items()}
-        for name in self.settings.endpoints:
-            if name not in kept and f"ml_model_serving.endpoint.{name}" not in state.entries:
-                found = live_release(self.session, endpoint_name(name, self.place))
+        for address, name in addresses.items():
+            if name not in kept and address not in state.entries:
+                called = [name, *(old.removeprefix(ENDPOINT) for old in self.moves.former(address))]
+                live = (live_release(self.session, endpoint_name(each, self.place)) for each in called)
+                found = next((release for release in live if release is not None), None)
                 kept |= {name: found} if found else {}
         return kept
 
@@ -96,6 +105,7 @@ class Platform:
         check_templates(scope)
         state = self.store.load()
         declared = self.declared(self.releases(state) if releases is None else releases)
+        self._check_moves({each.address for each in declared}, state)
         wanted = {*scope, *(templates.needed_by(declared, scope) if with_dependencies else ())}
         made = plan(
             self.session,
@@ -104,9 +114,28 @@ class Platform:
             scope=wanted or None,
             adopt=adopt,
             selection=selection,
+            moves=self.moves,
             parallelism=self.parallelism,
         )
         return self._allowed(made) if protected else made
+
+    def _check_moves(self, declared: Collection[str], state: State) -> None:
+        """Raises SettingsError for a move that can't be meant so: of what is there still, or to what isn't."""
+        known = state.entries
+        for index, each in enumerate(self.settings.moved):
+            end, reason, word = self.moves.end(each.from_), "", "from"
+            if each.from_ in declared:
+                reason = f"{each.from_} is still declared; take one of the two away"
+            elif each.from_ in known and end not in declared:
+                near = get_close_matches(end, declared, n=1, cutoff=0.6)
+                guess = f'; did you mean "{near[0]}"?' if near else ""
+                reason, word = f"{end} is not declared, and {each.from_} would be deleted{guess}", "to"
+            if reason:
+                origin = self.settings.origin(("moved", str(index), word))
+                raise SettingsError(
+                    f"reading the settings: {origin}: moved.{index}.{word}: {reason}",
+                    hint=f"mlplat config show moved --namespace {self.settings.namespace}",
+                )
 
     def plan_destroy(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -41,6 +41,8 @@ class GlueDatabase(Resource):
 
     def describe(self, aws: Session, id: str | None = None) -> Observed | None:
         """The database by its name, which is its id."""
+        if id not in (None, self.name):
+            return replace(self, name=id).describe(aws)  # the object of a former name
         glue = aws.client("glue")
         database = aws.find(lambda: glue.get_database(Name=self.name)["Database"])
         if database is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from mlplat.aws import Session, tag_list, tag_map
@@ -29,6 +29,7 @@ class Role(Resource):
 
     kind: ClassVar[str] = "role"
     immutable: ClassVar[frozenset[str]] = frozenset({"name"})
+    create_first: ClassVar[bool] = True
 
     trust: Document
     policies: Mapping[str, Document] = field(default_factory=dict)
@@ -41,6 +42,8 @@ class Role(Resource):
 
     def describe(self, aws: Session, id: str | None = None) -> Observed | None:
         """The role `self.name` with its inline policies; roles are found by name alone."""
+        if id not in (None, self.name):
+            return replace(self, name=id).describe(aws)  # the object of a former name
         iam = aws.client("iam")
         role = aws.find(lambda: self._settled(aws))
         if role is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from mlplat.aws import Session
@@ -26,6 +26,7 @@ class LogGroup(Resource):
 
     kind: ClassVar[str] = "log_group"
     immutable: ClassVar[frozenset[str]] = frozenset({"name"})
+    create_first: ClassVar[bool] = True
     adopts_untagged: ClassVar[bool] = True
 
     retention_days: int | None = None
@@ -33,6 +34,8 @@ class LogGroup(Resource):
 
     def describe(self, aws: Session, id: str | None = None) -> Observed | None:
         """The group by its name, which is its id."""
+        if id not in (None, self.name):
+            return replace(self, name=id).describe(aws)  # the object of a former name
         group = _find(aws, self.name)
         if group is None:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 from mlplat.aws import Session, tag_list, tag_map
@@ -60,6 +60,8 @@ class Bucket(Resource):
 
     def describe(self, aws: Session, id: str | None = None) -> Observed | None:
         """The bucket by its name, which is its id; only the declared parts are read."""
+        if id not in (None, self.name):
+            return replace(self, name=id).describe(aws)  # the object of a former name
         if not self._exists(aws):
             return None
         declared = {name: part for name, part in PARTS.items() if getattr(self, name) is not None}

@@ -30,6 +30,7 @@ class Endpoint(Resource):
 
     kind: ClassVar[str] = "endpoint"
     immutable: ClassVar[frozenset[str]] = frozenset({"name"})
+    create_first: ClassVar[bool] = True
 
     endpoint_config: str
     """The AWS name of its config."""
