@@ -8,7 +8,7 @@ import re
 import struct
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -62,8 +62,15 @@ class JobMetrics:
     CloudWatch has them in /aws/sagemaker/TrainingJobs by TrainingJobName, where the SDK's TrainingJobAnalytics looks.
     """
 
-    def __init__(self, cloud: Cloud, job: str, definitions: Sequence[Mapping[str, str]]) -> None:
-        self._cloud, self._job, self._filter = cloud, job, MetricFilter(definitions)
+    def __init__(
+        self,
+        cloud: Cloud,
+        job: str,
+        definitions: Sequence[Mapping[str, str]],
+        measured: Callable[[str, float], None] = lambda *_: None,
+    ) -> None:
+        """`measured` is told of every value, as it is found."""
+        self._cloud, self._job, self._filter, self._measured = cloud, job, MetricFilter(definitions), measured
         self._lock = threading.Lock()
         self._last: dict[str, Point] = {}
         self._waiting: list[Point] = []
@@ -80,6 +87,8 @@ class JobMetrics:
             due = len(self._waiting) >= POINTS_A_CALL or time.monotonic() - self._sent > 1
             if due:
                 self._sent = time.monotonic()
+        for point in points:
+            self._measured(point.name, point.value)
         if due:
             self._cloud.later(self.flush, 0)
 

@@ -50,7 +50,7 @@ class Progress:
     def __init__(self, cloud: Cloud, job: dict[str, Any]) -> None:
         self._cloud, self._job = cloud, job
         self._ran = 0.0
-        self._since: datetime | None = None
+        self._since: datetime | None = job.get("TrainingStartTime")
 
     def enter(self, secondary: str, **members: Any) -> None:
         """Go on to the next secondary status; the status stays what it is, InProgress or Stopping."""

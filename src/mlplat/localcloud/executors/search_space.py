@@ -68,6 +68,22 @@ class Range:
         value = 1 - float(sampled) if self.scaling == "ReverseLogarithmic" else float(sampled)
         return repr(min(max(value, self.low), self.high))
 
+    def sampled(self, text: str) -> Any:
+        """What Optuna would have sampled for this hyperparameter. Raises RangeError for what isn't in the range."""
+        if self.kind == "categorical":
+            if text not in self.values:
+                raise RangeError(f"{text} is not one of the values of {self.name}")
+            return text
+        try:
+            value = float(text.strip('"'))
+        except ValueError as error:
+            raise RangeError(f"{text} is no number") from error
+        if not self.low <= value <= self.high:
+            raise RangeError(f"{text} is not in the range of {self.name}")
+        if self.kind == "integer":
+            return int(value)
+        return 1 - value if self.scaling == "ReverseLogarithmic" else value
+
     @property
     def count(self) -> float:
         """How many values it has."""
@@ -96,24 +112,63 @@ def parse(ranges: Mapping[str, Any]) -> list[Range]:
 
 
 class Sampler:
-    """Which values the next training job gets: Random, Bayesian or Grid; equal seeds give equal values.
+    """Which values the next training job gets: Random, Bayesian, Grid, Hyperband; equal seeds give equal values.
 
-    Bayesian is Optuna's tree-structured Parzen estimator. It learns from what `tell` says, so several jobs at once
-    repeat themselves only if they end in the same order.
+    Bayesian is Optuna's tree-structured Parzen estimator, which Hyperband uses, too. It learns from what `tell` says,
+    so several jobs at once repeat themselves only if they end in the same order.
     """
 
-    def __init__(self, ranges: list[Range], strategy: str, *, maximize: bool, seed: int | None, jobs: int) -> None:
+    def __init__(
+        self,
+        ranges: list[Range],
+        strategy: str,
+        *,
+        maximize: bool,
+        seed: int | None,
+        jobs: int,
+        resources: tuple[int, int] = (1, 1),
+    ) -> None:
+        """`resources`: MinResource and MaxResource of Hyperband."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._ranges = ranges
         self._distributions = {each.name: each.distribution() for each in ranges}
         sampler: Any = optuna.samplers.RandomSampler(seed=seed)
-        if strategy == "Bayesian":
+        pruner: Any = optuna.pruners.NopPruner()
+        if strategy in ("Bayesian", "Hyperband"):
             first = max(3, min(10, jobs // 3))  # of a short search, Optuna's ten random trials would be all
             sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=first)
-        self._study = optuna.create_study(direction="maximize" if maximize else "minimize", sampler=sampler)
+        if strategy == "Hyperband":
+            pruner = optuna.pruners.HyperbandPruner(min_resource=resources[0], max_resource=resources[1])
+        direction = "maximize" if maximize else "minimize"
+        self._study = optuna.create_study(direction=direction, sampler=sampler, pruner=pruner)
         self._grid = grid(ranges) if strategy == "Grid" else None
+
+    def learn(self, tried: Mapping[str, str], value: float) -> bool:
+        """What an earlier tuning job found; False when it is outside of what is searched now."""
+        import optuna
+
+        params = self._params(tried)
+        if params is None:
+            return False
+        made = optuna.trial.create_trial(params=params, distributions=self._distributions, value=value)
+        self._study.add_trial(made)
+        return True
+
+    def begin_with(self, tried: Mapping[str, str]) -> bool:
+        """Try these hyperparameters before others; False when they are outside of what is searched now."""
+        params = self._params(tried)
+        if params is None:
+            return False
+        self._study.enqueue_trial(params)
+        return True
+
+    def _params(self, tried: Mapping[str, str]) -> dict[str, Any] | None:
+        try:
+            return {each.name: each.sampled(tried[each.name]) for each in self._ranges}
+        except (RangeError, KeyError):
+            return None
 
     def ask(self) -> tuple[Any, dict[str, str]]:
         """A trial, and the hyperparameters that it tries."""
@@ -122,12 +177,14 @@ class Sampler:
         trial = self._study.ask(self._distributions)
         return trial, {each.name: each.text(trial.params[each.name]) for each in self._ranges}
 
-    def tell(self, trial: Any, value: float | None) -> None:
-        """How a trial ended: the objective metric, or None when there is none."""
+    def tell(self, trial: Any, value: float | None, *, pruned: bool = False) -> None:
+        """How a trial ended: the objective metric, or None when there is none; `pruned`: it was stopped early."""
         import optuna
 
         if value is None:
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        elif pruned:
+            self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         else:
             self._study.tell(trial, value)
 

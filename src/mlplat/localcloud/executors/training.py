@@ -60,10 +60,16 @@ def interrupt(cloud: Cloud, name: str, seconds: float) -> None:
 
 
 class TrainingRun:
-    """The execution of one job; `finished` is called once its record has come to its end."""
+    """The execution of one job; `finished` is called at its end, `measured` with every value of a metric."""
 
-    def __init__(self, cloud: Cloud, job: dict[str, Any], finished: Callable[[], None] = lambda: None) -> None:
-        self._cloud, self._job, self._finished = cloud, job, finished
+    def __init__(
+        self,
+        cloud: Cloud,
+        job: dict[str, Any],
+        finished: Callable[[], None] = lambda: None,
+        measured: Callable[[str, float], None] = lambda *_: None,
+    ) -> None:
+        self._cloud, self._job, self._finished, self._measured = cloud, job, finished, measured
         self._name: str = job["TrainingJobName"]
         self._progress = Progress(cloud, job)
         self._cluster = self._machines()
@@ -152,7 +158,8 @@ class TrainingRun:
 
     def _train(self, command: list[str], data: TrainingData) -> str:
         """Run the container's program on every host; how it ended. Raises JobFailed when it fails by itself."""
-        metrics = JobMetrics(self._cloud, self._name, self._job["AlgorithmSpecification"].get("MetricDefinitions", ()))
+        definitions = self._job["AlgorithmSpecification"].get("MetricDefinitions", ())
+        metrics = JobMetrics(self._cloud, self._name, definitions, self._measured)
         self._progress.enter("Training")
         copying = Copying(data.checkpoints())
         try:

@@ -12,14 +12,16 @@ import threading
 import time
 import uuid
 import weakref
-from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.errors import AwsError
-from mlplat.localcloud.executors import search_space
+from mlplat.localcloud.executors import early_stopping, search_space, warm_start
+from mlplat.localcloud.executors.early_stopping import Judge
 from mlplat.localcloud.executors.progress import FINISHED
+from mlplat.localcloud.executors.trials import best, maximizes, not_improving, trials, value_of
 
 if TYPE_CHECKING:
     from mlplat.localcloud.sagemaker.training_jobs import TrainingJobs
@@ -41,6 +43,9 @@ NO_METRIC = (
     "the objective metric as defined by the regular expression provided."
 )
 
+CONVERGED = 10
+"""Training jobs without an improvement after which the search has converged; AWS doesn't say when it has."""
+
 _RUNNING: weakref.WeakKeyDictionary[Cloud, dict[str, TuningRun]] = weakref.WeakKeyDictionary()
 _RUNNING_LOCK = threading.Lock()
 
@@ -61,6 +66,11 @@ class TuningRun:
         self._stopping = False
         self._asked: dict[str, Any] = {}
         """Optuna's trials of the children that run, by job name."""
+        self._curves: dict[str, list[float]] = {}
+        """Every value of the objective metric that a child has printed, by job name."""
+        self._judged: dict[str, int] = {}
+        """How many of them were judged."""
+        self._hopeless: set[str] = set()
         self._begun = time.monotonic()
 
     def start(self) -> None:
@@ -92,25 +102,47 @@ class TuningRun:
 
     def _search(self) -> tuple[str, str | None]:
         """Launch and collect until there is an end; (status, reason)."""
-        limits, objective = self._config["ResourceLimits"], self._config["HyperParameterTuningJobObjective"]
-        jobs = most_jobs(self._config)
-        sampler = search_space.Sampler(
-            search_space.parse(self._config.get("ParameterRanges", {})),
-            self._config["Strategy"],
-            maximize=objective["Type"] == "Maximize",
-            seed=self._config.get("RandomSeed"),
-            jobs=jobs,
-        )
+        limits, jobs = self._config["ResourceLimits"], most_jobs(self._config)
+        sampler = self._sampler(jobs)
+        warm_start.teach(sampler, self._cloud, self._job, jobs)
+        judge = self._judge()
         while True:
             with self._changed:
                 self._collect(sampler)
                 if end := self._end(jobs):
                     return end
+                hopeless = self._newly_hopeless(judge)
                 room = min(limits["MaxParallelTrainingJobs"] - len(self._asked), jobs - len(self._job["Trials"]))
-                if room <= 0:
+                if room <= 0 and not hopeless:
                     self._changed.wait(timeout=1.0)
                     continue
-            self._launch(sampler)
+            for name in hopeless:
+                self._stop_child(name)
+            if room > 0:
+                self._launch(sampler)
+
+    def _sampler(self, jobs: int) -> search_space.Sampler:
+        return search_space.Sampler(
+            search_space.parse(self._config.get("ParameterRanges", {})),
+            self._config["Strategy"],
+            maximize=maximizes(self._job),
+            seed=self._config.get("RandomSeed"),
+            jobs=jobs,
+            resources=self._resources(),
+        )
+
+    def _resources(self) -> tuple[int, int]:
+        if self._config["Strategy"] != "Hyperband":
+            return 1, 1
+        static = self._job["TrainingJobDefinition"].get("StaticHyperParameters", {})
+        return early_stopping.resources(self._config, static)
+
+    def _judge(self) -> Judge:
+        if self._config["Strategy"] == "Hyperband":
+            return early_stopping.Hyperband(self._resources()[1])
+        if self._config.get("TrainingJobEarlyStoppingType") == "Auto":
+            return early_stopping.MedianRule(maximize=maximizes(self._job))
+        return early_stopping.Off()
 
     def _collect(self, sampler: search_space.Sampler) -> None:
         """Tell the sampler of the children that have ended, in the order in which they were launched."""
@@ -118,7 +150,33 @@ class TuningRun:
             name = trial["TrainingJobName"]
             if name in self._asked and trial["TrainingJobStatus"] in FINISHED:
                 self._job["Trials"][number] = trial  # kept, should somebody delete the training job
-                sampler.tell(self._asked.pop(name), value_of(trial))
+                sampler.tell(self._asked.pop(name), value_of(trial), pruned=name in self._hopeless)
+
+    def _measured(self, child: str, metric: str, value: float) -> None:
+        """A child has printed a value."""
+        if metric == self._config["HyperParameterTuningJobObjective"]["MetricName"]:
+            with self._changed:
+                self._curves.setdefault(child, []).append(value)
+                self._changed.notify_all()
+
+    def _newly_hopeless(self, judge: Judge) -> list[str]:
+        """The running children that are not worth going on with, by what they have printed since the last look."""
+        earlier = [curve for name, curve in self._curves.items() if name not in self._asked]
+        found = []
+        for name, asked in self._asked.items():
+            curve = self._curves.get(name, [])
+            for length in range(self._judged.get(name, 0) + 1, len(curve) + 1):
+                self._judged[name] = length
+                if name not in self._hopeless and judge.is_hopeless(asked, curve[:length], earlier):
+                    self._hopeless.add(name)
+                    found.append(name)
+        return found
+
+    def _stop_child(self, name: str) -> None:
+        try:
+            self._children.stop_training_job({"TrainingJobName": name})
+        except AwsError:
+            log.debug("%s has ended by itself", name)
 
     def _end(self, jobs: int) -> tuple[str, str | None] | None:
         """Whether it is over, and how."""
@@ -139,14 +197,18 @@ class TuningRun:
         if longest is not None and time.monotonic() - self._begun > longest:
             return True
         criteria = self._config.get("TuningJobCompletionCriteria", {})
-        target, patience = criteria.get("TargetObjectiveMetricValue"), criteria.get("BestObjectiveNotImproving", {})
-        top = best(self._job, ended)
+        target, top = criteria.get("TargetObjectiveMetricValue"), best(self._job, ended)
         if target is not None and top is not None:
-            sign = 1 if self._config["HyperParameterTuningJobObjective"]["Type"] == "Maximize" else -1
+            sign = 1 if maximizes(self._job) else -1
             if sign * (value_of(top) or 0.0) >= sign * target:
                 return True
-        most = patience.get("MaxNumberOfTrainingJobsNotImproving")
-        return most is not None and not_improving(self._job, ended) >= most
+        since = not_improving(self._job, ended)
+        most = criteria.get("BestObjectiveNotImproving", {}).get("MaxNumberOfTrainingJobsNotImproving")
+        if criteria.get("ConvergenceDetected", {}).get("CompleteOnConvergence") == "Enabled" and since >= CONVERGED:
+            with self._cloud.lock:
+                self._job["ConvergenceDetectedTime"] = self._cloud.now()
+            return True
+        return most is not None and since >= most
 
     def _launch(self, sampler: search_space.Sampler) -> None:
         asked, tuned = sampler.ask()
@@ -156,7 +218,8 @@ class TuningRun:
         arn = self._job["HyperParameterTuningJobArn"]
         request = child_request(self._job, name, tuned)
         request["Tags"] = [{"Key": key, "Value": value} for key, value in self._cloud.tags.get(arn, {}).items()]
-        self._children.start(request, tuning_arn=arn, finished=self._wake)
+        measured = partial(self._measured, name)
+        self._children.start(request, tuning_arn=arn, finished=self._wake, measured=measured)
         with self._cloud.lock:
             self._job["Trials"].append({"TrainingJobName": name, "TunedHyperParameters": tuned})
             self._job["LastModifiedTime"] = self._cloud.now()
@@ -168,10 +231,7 @@ class TuningRun:
     def _end_children(self) -> None:
         """Stop what still runs, and wait until it has ended."""
         for name in list(self._asked):
-            try:
-                self._children.stop_training_job({"TrainingJobName": name})
-            except AwsError:
-                continue  # it has ended by itself
+            self._stop_child(name)
         with self._changed:
             while any(each["TrainingJobStatus"] not in FINISHED for each in trials(self._cloud, self._job)):
                 self._changed.wait(timeout=1.0)
@@ -216,76 +276,6 @@ def child_request(job: Mapping[str, Any], name: str, tuned: Mapping[str, str]) -
     if "CheckpointConfig" in request:  # children must not share their checkpoints
         request["CheckpointConfig"]["S3Uri"] = f"{request['CheckpointConfig']['S3Uri'].rstrip('/')}/{name}"
     return request
-
-
-def trials(cloud: Cloud, job: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """HyperParameterTrainingJobSummary of each child, in the order of their launch."""
-    with cloud.lock:
-        children = cloud.store("training_jobs")
-        return [_summary(job, each, children.get(each["TrainingJobName"])) for each in job["Trials"]]
-
-
-def _summary(job: Mapping[str, Any], trial: Mapping[str, Any], child: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A trial with what its training job says; what it said last, when somebody has deleted the job."""
-    if child is None or child.get("TuningJobArn") != job["HyperParameterTuningJobArn"]:
-        return {"TrainingJobStatus": "Stopped", "ObjectiveStatus": "Failed", **trial}
-    names = (
-        "TrainingJobArn",
-        "CreationTime",
-        "TrainingStartTime",
-        "TrainingEndTime",
-        "TrainingJobStatus",
-        "FailureReason",
-    )
-    summary = {**trial, **{name: child[name] for name in names if name in child}}
-    objective = job["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
-    found = {each["MetricName"]: each["Value"] for each in child.get("FinalMetricDataList", ())}
-    ended = child["TrainingJobStatus"] in FINISHED
-    if ended and objective in found:
-        metric = {"MetricName": objective, "Value": found[objective]}
-        summary["FinalHyperParameterTuningJobObjectiveMetric"] = metric
-    good = objective in found and child["TrainingJobStatus"] != "Failed"
-    summary["ObjectiveStatus"] = "Pending" if not ended else "Succeeded" if good else "Failed"
-    return summary
-
-
-def value_of(trial: Mapping[str, Any]) -> float | None:
-    """The objective metric of a trial that counts; None while it runs and when it failed."""
-    if trial.get("ObjectiveStatus") != "Succeeded":
-        return None
-    return float(trial["FinalHyperParameterTuningJobObjectiveMetric"]["Value"])
-
-
-def best(job: Mapping[str, Any], seen: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """BestTrainingJob."""
-    scored = [(value, each) for each in seen if (value := value_of(each)) is not None]
-    if not scored:
-        return None
-    maximize = job["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["Type"] == "Maximize"
-    return (max if maximize else min)(scored, key=lambda pair: pair[0])[1]
-
-
-def not_improving(job: Mapping[str, Any], seen: list[dict[str, Any]]) -> int:
-    """How many training jobs with a metric came after the best one."""
-    scored = [each for each in seen if value_of(each) is not None]
-    top = best(job, scored)
-    return len(scored) - 1 - scored.index(top) if top else 0
-
-
-def counters(seen: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """TrainingJobStatusCounters and ObjectiveStatusCounters."""
-    status = Counter(each["TrainingJobStatus"] for each in seen)
-    objective = Counter(each.get("ObjectiveStatus", "Pending") for each in seen)
-    return {
-        "TrainingJobStatusCounters": {
-            "Completed": status["Completed"],
-            "InProgress": status["InProgress"] + status["Stopping"],
-            "RetryableError": 0,
-            "NonRetryableError": status["Failed"],
-            "Stopped": status["Stopped"],
-        },
-        "ObjectiveStatusCounters": {name: objective[name] for name in ("Succeeded", "Pending", "Failed")},
-    }
 
 
 def _why(ended: list[dict[str, Any]], over: bool) -> str:

@@ -49,7 +49,12 @@ class TrainingJobs:
         return {"TrainingJobArn": self.start(request)}
 
     def start(
-        self, request: Mapping[str, Any], *, tuning_arn: str | None = None, finished: Callable[[], None] = lambda: None
+        self,
+        request: Mapping[str, Any],
+        *,
+        tuning_arn: str | None = None,
+        finished: Callable[[], None] = lambda: None,
+        measured: Callable[[str, float], None] = lambda *_: None,
     ) -> str:
         """Start a job whose request has been checked; its ARN. `tuning_arn`: the tuning job whose child it is."""
         name = request["TrainingJobName"]
@@ -60,7 +65,7 @@ class TrainingJobs:
             self._refuse_duplicate(name)
             self._jobs[name] = job
             self._cloud.tag(job["TrainingJobArn"], request.get("Tags"))
-            training.TrainingRun(self._cloud, job, finished).start()  # whoever sees the job can stop it
+            training.TrainingRun(self._cloud, job, finished, measured).start()  # whoever sees the job can stop it
         return str(job["TrainingJobArn"])
 
     def describe_training_job(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -8,26 +8,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlplat.localcloud.cloud import Cloud
-from mlplat.localcloud.executors import search_space, tuning
+from mlplat.localcloud.executors import early_stopping, search_space, trials, tuning
 from mlplat.localcloud.executors.progress import ENDED_MEANWHILE
 from mlplat.localcloud.executors.search_space import Range, RangeError
-from mlplat.localcloud.sagemaker.errors import in_use, invalid, not_found
+from mlplat.localcloud.sagemaker.errors import in_use, invalid, limit_exceeded, not_found
 from mlplat.localcloud.sagemaker.job_lists import Members, page
 from mlplat.localcloud.sagemaker.training_jobs import MEMBERS as CHILD_MEMBERS
 from mlplat.localcloud.sagemaker.training_jobs import TrainingJobs, check_name, check_request
+from mlplat.localcloud.sagemaker.warm_starts import best_of_parents, check_warm_start
 
 MEMBERS = Members(name="HyperParameterTuningJobName", status="HyperParameterTuningJobStatus")
 
 FINISHED = frozenset({"Completed", "Failed", "Stopped"})
 
 ABSENT = {
-    "WarmStartConfig": "warm starts",
     "Autotune": "Autotune",
     "TrainingJobDefinitions": "several training job definitions in one tuning job",
 }
 """Members of the request that the local cloud can't honour, and so refuses."""
 
 MOST_HYPERPARAMETERS, MOST_VALUES, LONGEST_NAME = 30, 30, 32
+MOST_PARALLEL, MOST_JOBS, MOST_JOBS_RANDOM, MOST_RESOURCES = 100, 750, 10_000, 20_000
 """Source: automatic model tuning's limits."""
 
 
@@ -44,7 +45,9 @@ class TuningJobs:
         name = request["HyperParameterTuningJobName"]
         self._refuse_duplicate(name)
         check_tuning(request)
-        job = self._record(request)
+        with self._cloud.lock:
+            check_warm_start(self._cloud, request)
+            job = self._record(request)
         check_request(self._cloud, tuning.child_request(job, name, {}))
         with self._cloud.lock:
             self._refuse_duplicate(name)
@@ -57,13 +60,17 @@ class TuningJobs:
         """All that is known of a tuning job, with its best training job so far."""
         with self._cloud.lock:
             job = self._find(request)
-            seen = tuning.trials(self._cloud, job)
-            details = {"NumberOfTrainingJobsObjectiveNotImproving": tuning.not_improving(job, seen)}
+            seen = trials.trials(self._cloud, job)
+            details = {
+                "NumberOfTrainingJobsObjectiveNotImproving": trials.not_improving(job, seen),
+                "ConvergenceDetectedTime": job.get("ConvergenceDetectedTime"),
+            }
             until = job.get("HyperParameterTuningEndTime", self._cloud.now())
             return {
                 **copy.deepcopy(job),
-                **tuning.counters(seen),
-                "BestTrainingJob": tuning.best(job, seen),
+                **trials.counters(seen),
+                "BestTrainingJob": trials.best(job, seen),
+                "OverallBestTrainingJob": self._overall_best(job, seen),
                 "TuningJobCompletionDetails": details,
                 "ConsumedResources": {"RuntimeInSeconds": int((until - job["CreationTime"]).total_seconds())},
             }
@@ -77,9 +84,9 @@ class TuningJobs:
     def list_training_jobs_for_hyper_parameter_tuning_job(self, request: dict[str, Any]) -> dict[str, Any]:
         """The children; in the order of the objective metric, only those that have one."""
         with self._cloud.lock:
-            seen = tuning.trials(self._cloud, self._find(request))
+            seen = trials.trials(self._cloud, self._find(request))
         if request.get("SortBy") == "FinalObjectiveMetricValue":
-            seen = [each for each in seen if tuning.value_of(each) is not None]
+            seen = [each for each in seen if trials.value_of(each) is not None]
         jobs, token = page(seen, request, CHILD_MEMBERS, sort_by="Name")
         return {"TrainingJobSummaries": jobs, "NextToken": token}
 
@@ -111,6 +118,13 @@ class TuningJobs:
                 if job["HyperParameterTuningJobStatus"] not in FINISHED:
                     tuning.finish(self._cloud, job, "Failed", ENDED_MEANWHILE)
 
+    def _overall_best(self, job: Mapping[str, Any], seen: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """The best training job of a warm start and its parents."""
+        if "ParentBest" not in job:
+            return None
+        mine = [{**each, "TuningJobName": job["HyperParameterTuningJobName"]} for each in seen]
+        return trials.best(job, [job["ParentBest"], *mine])
+
     def _find(self, request: Mapping[str, Any]) -> dict[str, Any]:
         name = request["HyperParameterTuningJobName"]
         if name not in self._jobs:
@@ -136,12 +150,13 @@ class TuningJobs:
             "CreationTime": now,
             "LastModifiedTime": now,
             "Trials": [],
+            **({"ParentBest": top} if (top := best_of_parents(self._cloud, request)) else {}),
         }
 
     def _summary(self, job: Mapping[str, Any]) -> dict[str, Any]:
         config = job["HyperParameterTuningJobConfig"]
         own = {"Strategy": config["Strategy"], "ResourceLimits": config["ResourceLimits"]}
-        return {**job, **own, **tuning.counters(tuning.trials(self._cloud, job))}
+        return {**job, **own, **trials.counters(trials.trials(self._cloud, job))}
 
 
 def check_tuning(request: Mapping[str, Any]) -> None:
@@ -153,10 +168,34 @@ def check_tuning(request: Mapping[str, Any]) -> None:
         raise invalid("A TrainingJobDefinition is required.")
     check_name("hyperParameterTuningJobName", request["HyperParameterTuningJobName"], LONGEST_NAME)
     config, definition = request["HyperParameterTuningJobConfig"], request["TrainingJobDefinition"]
-    if config["Strategy"] not in ("Bayesian", "Random", "Grid"):
-        raise invalid(f"The local cloud does not implement the strategy {config['Strategy']}.")
+    _check_strategy(config, definition)
+    _check_limits(config)
     _check_objective(config, definition)
     _check_ranges(config, definition)
+
+
+def _check_strategy(config: Mapping[str, Any], definition: Mapping[str, Any]) -> None:
+    """Hyperband stops jobs itself, and must know of how much. Source: API reference of HyperbandStrategyConfig."""
+    if config["Strategy"] != "Hyperband":
+        if "StrategyConfig" in config:
+            raise invalid("HyperbandStrategyConfig is only supported for the Hyperband strategy.")
+        return
+    if config.get("TrainingJobEarlyStoppingType", "Off") != "Off":
+        raise invalid("TrainingJobEarlyStoppingType must be Off for the Hyperband strategy.")
+    try:
+        least, most = early_stopping.resources(config, definition.get("StaticHyperParameters", {}))
+    except ValueError as error:
+        raise invalid("MaxResource is required for the Hyperband strategy, and can't be inferred.") from error
+    if not 0 < least <= most <= MOST_RESOURCES:
+        raise invalid(f"MinResource must not exceed MaxResource, and MaxResource not {MOST_RESOURCES}.")
+
+
+def _check_limits(config: Mapping[str, Any]) -> None:
+    """Source: automatic model tuning's limits."""
+    limits, random = config["ResourceLimits"], config["Strategy"] == "Random"
+    parallel, most = limits["MaxParallelTrainingJobs"], MOST_JOBS_RANDOM if random else MOST_JOBS
+    if parallel > MOST_PARALLEL or limits.get("MaxNumberOfTrainingJobs", 0) > most:
+        raise limit_exceeded(f"A tuning job has at most {most} training jobs, {MOST_PARALLEL} of them at once.")
 
 
 def _check_objective(config: Mapping[str, Any], definition: Mapping[str, Any]) -> None:
