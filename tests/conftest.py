@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from tests import strict_requests
 from mlplat.aws import Session
 from mlplat.localcloud import daemon, request_log
 
-for name in [name for name in os.environ if name.startswith(("AWS_", "MLPLAT_"))]:
-    del os.environ[name]  # neither the developer's account nor their settings are any test's business
+for name in [name for name in os.environ if name.startswith(("AWS_", "MLPLAT_", "COLUMNS"))]:
+    del os.environ[name]  # neither the developer's account nor their settings nor their window are any test's business
 os.environ |= {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background jobs have it; children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class StrictSession(Session):

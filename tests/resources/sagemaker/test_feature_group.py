@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 import threading
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -192,16 +194,17 @@ def test_records_are_data_and_emptying_deletes_the_offline_ones(world: World) ->
         FeatureGroupName=group.name,
         Record=[{"FeatureName": name, "ValueAsString": value} for name, value in record.items()],
     )
-    held = group.data(world.aws, group.name)
-    assert held is not None
-    assert held.startswith("records ")
     seen = group.describe(world.aws)
     assert seen is not None
     bucket, _, folder = str(seen.outputs["offline_uri"]).removeprefix("s3://").partition("/")
-    world.client("s3").put_object(Bucket=bucket, Key=f"{folder}/year=2026/x.parquet", Body=b"x")
-    assert group.data(world.aws, group.name) == f"records in s3://{bucket}/{folder}/ (1 file, 1 B)"
+    held = group.data(world.aws, group.name)
+    while held == "records online":  # until it is offline, too
+        time.sleep(0.1)
+        held = group.data(world.aws, group.name)
+    assert held is not None
+    assert re.fullmatch(rf"records in s3://{bucket}/{folder}/ \(1 file, [\d.]+ KB\)", held), held
     group.empty(world.aws, group.name)
-    assert "Contents" not in world.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{folder}/year=2026")
+    assert "Contents" not in world.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{folder}/year=")
     assert group.data(world.aws, group.name) == "records online"
     group.delete(world.aws, group.name)
 
