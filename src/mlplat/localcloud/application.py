@@ -24,6 +24,7 @@ from mlplat.localcloud.cloud import AGENT, Host
 from mlplat.localcloud.control import Control
 from mlplat.localcloud.errors import AwsError, NotMine
 from mlplat.localcloud.families import Clouds
+from mlplat.localcloud.iam import issuer
 from mlplat.localcloud.request_log import RequestLog
 from mlplat.localcloud.routing import Route
 from mlplat.localcloud.validation import checking
@@ -80,7 +81,7 @@ class Application(DomainDispatcherApplication):
         if route.access_key is None:
             code = "AccessDenied" if route.service == "s3" else "MissingAuthenticationToken"
             raise AwsError(code, "Request is missing Authentication Token", 403)
-        if not hmac.compare_digest(route.access_key, self._host.access_key) and not _is_issued(route.access_key):
+        if not hmac.compare_digest(route.access_key, self._host.access_key) and issuer(route.access_key) is None:
             raise AwsError("InvalidClientTokenId", "The security token included in the request is invalid.", 403)
 
     def _from_moto(self, route: Route, environ: dict[str, Any]) -> Reply:
@@ -143,18 +144,6 @@ def _ask(application: Callable[..., Iterable[bytes]], environ: dict[str, Any]) -
     told: list[Any] = []
     body = b"".join(application(environ, lambda *arguments: told.extend(arguments)))
     return Reply(int(told[0].split()[0]), dict(told[1]), body)
-
-
-def _is_issued(access_key: str) -> bool:
-    """Whether IAM or STS of the local cloud has issued this key (CreateAccessKey, AssumeRole)."""
-    from moto.iam.models import iam_backends
-    from moto.sts.models import sts_backends
-
-    for account in list(iam_backends.values()):
-        if any(access_key in backend.access_keys for backend in list(account.values())):
-            return True
-    roles = [r for a in list(sts_backends.values()) for b in list(a.values()) for r in b.assumed_roles]
-    return any(role.access_key_id == access_key for role in roles)
 
 
 def _unknown(route: Route, why: str = "") -> AwsError:

@@ -24,6 +24,7 @@ def register(clouds: Clouds) -> None:
     common_models.BaseModel.__new__ = _untracked  # moto keeps everything that there ever was
     background.use(clouds)
     buckets.register()
+    iam.register()
 
 
 def _untracked(cls: type[Any], *_: Any, **__: Any) -> Any:

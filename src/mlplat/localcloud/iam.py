@@ -7,9 +7,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlplat.localcloud import policies
-from mlplat.localcloud.cloud import Cloud
+from mlplat.localcloud.cloud import ACCOUNT, Cloud
 from mlplat.localcloud.errors import AwsError
 from mlplat.localcloud.rules import Asked, before
+
+
+def register() -> None:
+    """Let moto look for an access key only in the IAMs that there are: it would make one for every partition."""
+    from moto.iam import models
+
+    models.get_account_id_from = lambda access_key: issuer(access_key) or ACCOUNT
+
+
+def issuer(access_key: str) -> str | None:
+    """The account whose IAM or STS has issued this key (CreateAccessKey, AssumeRole); None when none has."""
+    from moto.iam.models import iam_backends
+
+    for account, backends in list(iam_backends.items()):
+        if any(access_key in backend.access_keys for backend in list(backends.values())):
+            return str(account)
+    return None
 
 
 @before("iam", "DeletePolicy")

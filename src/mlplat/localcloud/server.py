@@ -190,7 +190,6 @@ def _forget_the_parent() -> None:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "MOTO_ACCOUNT_ID": ACCOUNT,  # moto would look for the access key in every partition's IAM
         "MOTO_DISABLE_GLOBAL_CORS": "true",
         "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
         "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
