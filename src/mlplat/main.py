@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from mlplat import __version__, output
 from mlplat.commands import (
+    adopt,
     bootstrap,
     completion,
     config,
@@ -98,6 +99,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         platform.apply,
         platform.destroy,
         drift.drift,
+        adopt.adopt,
         platform.status,
         platform.outputs,
         platform.describe,

@@ -133,27 +133,19 @@ def test_forget_lets_go_and_says_how_to_take_back(here: Path) -> None:
     error = refused("state", "forget", RAW, "--no-auto-approve")
     assert "will not be managed any more" in error.message
     let = asked("state", "forget", RAW)
-    assert let["adopt"] == f"mlplat apply --adopt {RAW} --namespace development"
+    assert let["adopt"] == f"mlplat adopt {RAW} --namespace development"
     assert RAW not in Store(here / ".mlplat", "development").load().entries
     assert RAW not in [each["address"] for each in asked("state", "rebuild")["found"]]
     assert "it carries no tags of mlplat" in refused("plan").message
-    run("apply", "--auto-approve", "--adopt", RAW)
+    run("adopt", RAW)
     assert asked("state", "show", RAW)["id"] == let["id"]
     assert run("plan").startswith("development: nothing to change")
 
 
-def test_what_has_no_name_is_taken_back_by_its_tags(here: Path) -> None:
+def test_what_has_no_name_is_taken_back_by_its_id(here: Path) -> None:
     let = asked("state", "forget", VPC)
-    words = let["adopt"].split()
-    assert words[:4] == ["aws", "resourcegroupstaggingapi", "tag-resources", "--resource-arn-list"]
-    address = daemon.status(here / ".mlplat" / "local")
-    assert address is not None
-    import boto3
-
-    session = boto3.Session(address.access_key, address.secret_key, region_name="us-east-1")
-    tagging = session.client("resourcegroupstaggingapi", endpoint_url=address.url)
-    tagging.tag_resources(ResourceARNList=[words[4]], Tags=dict(each.split("=") for each in words[6].split(",")))
-    assert asked("state", "rebuild")["found"]
+    assert let["adopt"] == f"mlplat adopt {VPC} {let['id']} --namespace development"
+    assert asked(*let["adopt"].split()[1:])["adopted"] is True
     assert asked("state", "show", VPC)["id"] == let["id"]
     assert run("plan").startswith("development: nothing to change")
 

@@ -117,8 +117,23 @@ class TestOwnership:
 
     def test_an_object_of_another_namespace_is_named(self, world: World) -> None:
         World(world.folder, world.cloud, "other").apply(topic())
-        with pytest.raises(ForeignObject, match=r"belongs to a.fake_topic.t of namespace other"):
+        with pytest.raises(ForeignObject, match=r"belongs to a.fake_topic.t of namespace other") as caught:
             world.plan(topic())
+        assert caught.value.hint == f"mlplat state forget {TOPIC} --namespace other"
+
+    def test_not_even_adopt_takes_what_another_namespace_has(self, world: World) -> None:
+        World(world.folder, world.cloud, "other").apply(topic())
+        with pytest.raises(ForeignObject, match=r"adopting fake_topic t: .* namespace other; it is left alone"):
+            world.plan(topic(), adopt=[TOPIC])
+
+    def test_nor_what_another_declared_address_has(self, world: World) -> None:
+        world.apply(topic())
+        more = [*topic(), Declared("a.fake_topic.two", FakeTopic(name="t"))]
+        with pytest.raises(
+            UsageError, match=rf"adopting a\.fake_topic\.two: t is {TOPIC}, which is declared"
+        ) as caught:
+            world.plan(more, adopt=["a.fake_topic.two"])
+        assert caught.value.hint == f"mlplat state forget {TOPIC} --namespace test"
 
     def test_adopt_takes_it_over(self, world: World) -> None:
         world.cloud.things["fake_topic", "t"] = stranger("fake_topic", "t", {"team": "sales"})
@@ -132,7 +147,7 @@ class TestOwnership:
     def test_adopt_never_replaces(self, world: World) -> None:
         world.cloud.things["fake_topic", "t"] = stranger("fake_topic", "t", {})
         with pytest.raises(
-            MlplatError, match=r"adopting fake_topic t: shape can't be changed in place.*never replaced"
+            MlplatError, match=r"adopting fake_topic t: t doesn't match: shape is 'round', not 'square'.*never replaced"
         ):
             world.plan(topic(shape="square"), adopt=[TOPIC])
 

@@ -9,7 +9,7 @@ from typing import Any
 from mlplat.aws import Session
 from mlplat.errors import ForeignObject, MlplatError
 from mlplat.reconciler.entries import Entry
-from mlplat.reconciler.steps import Action
+from mlplat.reconciler.steps import Action, shown
 from mlplat.resources.base import Change, Observed, Ref, Resource
 
 
@@ -44,15 +44,21 @@ def owner(aws: Session, seen: Observed, entry: Entry | None, former: Collection[
 
 
 def foreign(aws: Session, resource: Resource, seen: Observed, doing: str = "planning") -> ForeignObject:
-    """The refusal to touch what isn't ours, and the way to take it over."""
+    """The refusal to touch what isn't ours, and the way to take it over: another namespace must let it go first."""
     tags = seen.tags or {}
-    whose = "it carries no tags of mlplat"
+    whose, hint = "it carries no tags of mlplat", f"mlplat apply --adopt {aws.address} --namespace {aws.namespace}"
     if "mlplat:namespace" in tags:
         whose = f"it belongs to {tags.get('mlplat:address')} of namespace {tags['mlplat:namespace']}"
+    if elsewhere(aws, seen):
+        hint = f"mlplat state forget {tags.get('mlplat:address')} --namespace {tags['mlplat:namespace']}"
     return ForeignObject(
-        f"{doing} {resource.kind} {resource.name}: {seen.id} exists already, but {whose}; it is left alone",
-        hint=f"mlplat apply --adopt {aws.address} --namespace {aws.namespace}",
+        f"{doing} {resource.kind} {resource.name}: {seen.id} exists already, but {whose}; it is left alone", hint=hint
     )
+
+
+def elsewhere(aws: Session, seen: Observed) -> bool:
+    """Whether another namespace says that it is its own. Nobody takes it from there unasked, not even by name."""
+    return (seen.tags or {}).get("mlplat:namespace", aws.namespace) != aws.namespace
 
 
 def differences(aws: Session, resource: Resource, seen: Observed) -> list[Change]:
@@ -91,9 +97,9 @@ def decide(
     whose = owner(aws, seen, entry, former)
     if whose in (Owner.OTHER, Owner.NOBODY):
         taken = resource.adopts_untagged and whose is Owner.NOBODY
-        if not (adopting or taken):
-            raise foreign(aws, resource, seen)
-        return Action.ADOPT, _adoptable(resource, seen, changes), "it carries no tags" if taken else "named by --adopt"
+        if elsewhere(aws, seen) or not (adopting or taken):
+            raise foreign(aws, resource, seen, "adopting" if adopting else "planning")
+        return Action.ADOPT, _adoptable(aws, resource, seen, changes), _found(seen)
     if must_replace(resource, seen, changes):
         if former:
             _check_name(aws, resource, changes, former)
@@ -122,13 +128,30 @@ def unresolved(resource: Resource, outputs: Mapping[str, Mapping[str, Any]]) -> 
             yield ref
 
 
-def _adoptable(resource: Resource, seen: Observed, changes: Sequence[Change]) -> list[Change]:
+def _found(seen: Observed) -> str:
+    tags = seen.tags or {}
+    if "mlplat:namespace" in tags:
+        return f"it was {tags.get('mlplat:address')}"
+    return "it carries no tags of mlplat" if tags else "it carries no tags"
+
+
+def _adoptable(aws: Session, resource: Resource, seen: Observed, changes: Sequence[Change]) -> list[Change]:
     if must_replace(resource, seen, changes):
         raise MlplatError(
-            f"adopting {resource.kind} {resource.name}: {why_replace(resource, seen, changes)}, and what isn't ours "
-            "is never replaced; make the configuration agree with it, or rename one of them",
+            f"adopting {resource.kind} {resource.name}: {seen.id} doesn't match: {_mismatch(resource, seen, changes)}; "
+            "what isn't ours is never replaced",
+            hint=f"mlplat config show --namespace {aws.namespace}",
         )
     return list(changes)
+
+
+def _mismatch(resource: Resource, seen: Observed, changes: Sequence[Change]) -> str:
+    """The values that stand in the way."""
+    if seen.failed is not None:
+        return why_replace(resource, seen, changes)
+    fixed = [change for change in changes if change.field in resource.immutable]
+    told = ", ".join(f"{change.field} is {shown(change.old)!r}, not {shown(change.new)!r}" for change in fixed)
+    return f"{told}, which can't be changed in place"
 
 
 def _check_name(aws: Session, resource: Resource, changes: Sequence[Change], former: Collection[str]) -> None:

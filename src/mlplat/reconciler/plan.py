@@ -14,7 +14,7 @@ from typing import Any
 from mlplat.aws import Session
 from mlplat.errors import MlplatError, UsageError
 from mlplat.reconciler import graph
-from mlplat.reconciler.decide import Owner, decide, owner, unresolved
+from mlplat.reconciler.decide import Owner, decide, elsewhere, owner, unresolved
 from mlplat.reconciler.destroy import plan_destroy as plan_destroy
 from mlplat.reconciler.drift import causes, was_deleted_by_hand
 from mlplat.reconciler.failures import together, told
@@ -38,7 +38,7 @@ def plan(
     declared: Sequence[Declared],
     *,
     scope: Collection[str] | None = None,
-    adopt: Collection[str] = (),
+    adopt: Collection[str] | Mapping[str, str | None] = (),
     selection: Selection = EVERYTHING,
     moves: Moves = NOWHERE,
     parallelism: int = 16,
@@ -46,7 +46,8 @@ def plan(
 ) -> Plan:
     """What apply would do with the templates in `scope` (None: all of them), or a selection of it; reads only.
 
-    `moves` are renamed addresses: their objects are looked for under both.
+    `moves` are renamed addresses: their objects are looked for under both. `adopt` are addresses whose object may be
+    somebody else's so far; as a mapping it says which object that is, by its id (None: the one of its name).
 
     Raises UsageError when a template needs one that is out of scope and not applied; ForeignObject and
     MlplatError for what must not be done; Several when there is more than one problem.
@@ -61,11 +62,12 @@ class _Planner:
         state: State,
         declared: Sequence[Declared],
         scope: Collection[str] | None,
-        adopt: Collection[str],
+        adopt: Collection[str] | Mapping[str, str | None],
         selection: Selection,
         moves: Moves,
     ) -> None:
         self.session, self.adopt, self.selection, self.moves = session, frozenset(adopt), selection, moves
+        self.ids = dict(adopt) if isinstance(adopt, Mapping) else {}
         self.declared = {each.address: each for each in declared}
         self.carried = carried(state, moves, self.declared)
         self.state = state = self.carried.state
@@ -177,7 +179,7 @@ class _Planner:
             address,
             address,
             resource.resolved(self.known),
-            entry.id if entry else None,
+            self.ids.get(address) or (entry.id if entry else None),
             uncertain=entry is not None and entry.is_uncertain,
         )
 
@@ -216,8 +218,9 @@ class _Planner:
 
     def _excluded(self, address: str) -> UsageError:
         users = sorted(a for a, each in self.mine.items() if address in each.needs())
+        why = "is excluded and isn't there yet" if self.selection.leaves_out(address) else "isn't there yet"
         return UsageError(
-            f"planning {', '.join(users)}: it needs {address}, which is excluded and isn't there yet",
+            f"planning {', '.join(users)}: it needs {address}, which {why}",
             hint=f"mlplat apply --target {address} --namespace {self.session.namespace}",
         )
 
@@ -227,6 +230,7 @@ class _Planner:
         moved_from = self._moved_from(address, seen)
         former = (moved_from,) if moved_from else ()
         try:
+            self._check_other(aws, seen, moved_from)
             for ref in unresolved(declared.resource, self.outputs):
                 raise MlplatError(f"planning {address}: it refers to {ref}, which has no output {ref.output!r}")
             action, changes, reason = decide(aws, resource, seen, entry, adopting=address in self.adopt, former=former)
@@ -252,6 +256,15 @@ class _Planner:
             gone=seen is None and was_deleted_by_hand(entry),
             moved_from=moved_from if seen is not None else None,
         )
+
+    def _check_other(self, aws: Session, seen: Observed | None, moved_from: str | None) -> None:
+        """Raises UsageError: an object has one address, and can't be taken from one that is still declared."""
+        other = (seen.tags or {}).get("mlplat:address") if seen is not None and not elsewhere(aws, seen) else None
+        if aws.address in self.adopt and other in self.declared.keys() - {aws.address, moved_from} and seen is not None:
+            raise UsageError(
+                f"adopting {aws.address}: {seen.id} is {other}, which is declared as well",
+                hint=f"mlplat state forget {other} --namespace {aws.namespace}",
+            )
 
     def _check_adopt(self) -> None:
         for address in sorted(self.adopt - self.mine.keys() - set(self.gone)):

@@ -17,6 +17,8 @@ class Selection:
 
     targets: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    alone: bool = False
+    """The targets without what they need, which has to be there already."""
 
     @property
     def is_partial(self) -> bool:
@@ -34,6 +36,8 @@ class Selection:
     def chosen(self, addresses: Collection[str], needs: Mapping[str, Collection[str]]) -> set[str]:
         """The targets among the addresses and what they need, however far, without what is excluded."""
         aimed = [address for address in addresses if self.aims_at(address) and not self.leaves_out(address)]
+        if self.alone:
+            return set(aimed)
         kept = {a: [need for need in needs.get(a, ()) if not self.leaves_out(need)] for a in addresses}
         return graph.reached(kept, aimed) & set(addresses)
 

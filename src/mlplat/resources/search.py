@@ -75,7 +75,7 @@ def _tagged(aws: Session) -> Iterator[Owned]:
     found = aws.client("resourcegroupstaggingapi").pages("get_resources", "ResourceTagMappingList", TagFilters=ours)
     for each in found:
         arn = each["ResourceARN"]
-        yield from _owned(arn, _id(arn), tag_map(each["Tags"]).get("mlplat:address", ""))
+        yield from _owned(arn, id_in(arn), tag_map(each["Tags"]).get("mlplat:address", ""))
 
 
 def _roles(aws: Session) -> Iterable[Owned]:
@@ -101,8 +101,11 @@ def _owned(arn: str, id: str, address: str) -> Iterator[Owned]:
         yield Owned(address, kind, id, arn)
 
 
-def _id(arn: str) -> str:
-    """Log groups have slashes in their names; EC2, KMS, Glue and SageMaker put a type before the id."""
+def id_in(arn: str) -> str:
+    """The id, or the name, that an ARN ends in.
+
+    Log groups have slashes in their names; EC2, KMS, Glue and SageMaker put a type before the id.
+    """
     resource = arn.split(":", 5)[5]
     if resource.startswith("log-group:"):
         return resource.removeprefix("log-group:").removesuffix(":*")

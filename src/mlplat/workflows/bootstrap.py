@@ -98,6 +98,6 @@ def _again() -> Iterator[None]:
     try:
         yield
     except MlplatError as error:
-        if isinstance(error, ForeignObject) or f"--namespace {NOBODY}" in (error.hint or ""):
+        if f"--namespace {NOBODY}" in (error.hint or ""):
             error.hint = "mlplat bootstrap --adopt" if isinstance(error, ForeignObject) else "mlplat bootstrap"
         raise

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from shlex import join
 
+from mlplat.errors import UsageError
 from mlplat.reconciler.entries import RELEASES_OF, Entry, State
 from mlplat.reconciler.rebuild import Rebuilt
 from mlplat.reconciler.rebuild import rebuild as rebuilt
@@ -69,12 +71,17 @@ def _is_under_way(base: State, endpoint: str) -> bool:
 
 def letting(platform: Platform, address: str) -> Letting:
     """What `forget` would do. Raises UsageError for an address that the state doesn't know."""
-    entry = platform.entry(address)
     objects = [each for each in owned(platform.session) if each.address == address]
-    again = f"mlplat apply --adopt {address} --namespace {platform.settings.namespace}"
-    if objects and entry.fields.get("name") != entry.id:  # nothing but its tags tells it
-        tags = ",".join(f"{key}={value}" for key, value in platform.session.at(address).tags.items())
-        again = f"aws resourcegroupstaggingapi tag-resources --resource-arn-list {objects[0].arn} --tags {tags}"
+    namespace = platform.settings.namespace
+    if objects and address not in platform.state().entries:
+        raise UsageError(
+            f"letting {address} go: the state of namespace {namespace} doesn't know it, but {objects[0].id} carries "
+            "its tags; make the state anew first",
+            hint=f"mlplat state rebuild --namespace {namespace}",
+        )
+    entry = platform.entry(address)
+    by_name = entry.fields.get("name") == entry.id
+    again = join(["mlplat", "adopt", address, *([] if by_name else [str(entry.id)]), "--namespace", namespace])
     return Letting(address, entry, objects, again)
 
 

@@ -93,7 +93,7 @@ class Platform:
         scope: Collection[str] = (),
         *,
         with_dependencies: bool = False,
-        adopt: Collection[str] = (),
+        adopt: Collection[str] | Mapping[str, str | None] = (),
         releases: Mapping[str, Release] | None = None,
         selection: Selection = EVERYTHING,
         protected: bool = True,
