@@ -18,7 +18,21 @@ def register(clouds: Clouds) -> None:
     """Extend the services that are quick to load."""
     from moto.core import common_models, responses, utils
 
-    from mlplat.localcloud import background, buckets, iam, kms, logs, s3  # noqa: F401
+    from mlplat.localcloud import (  # noqa: F401
+        acls,
+        alarms,
+        apis,
+        background,
+        buckets,
+        events,
+        glue,
+        iam,
+        kms,
+        logs,
+        s3,
+        scaling,
+        trust,
+    )
 
     responses.method_names_from_class = cache(utils.method_names_from_class)  # moto looks them up on every request
     common_models.BaseModel.__new__ = _untracked  # moto keeps everything that there ever was

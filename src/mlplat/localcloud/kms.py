@@ -71,9 +71,10 @@ def the_window_is_7_to_30_days(asked: Asked) -> None:
 
 @before("kms", "CreateAlias", "UpdateAlias", "DeleteAlias")
 def an_alias_has_its_prefix(asked: Asked) -> None:
-    """The text is cut short in what is recorded of AWS's answers."""
+    """Recorded from AWS's answers."""
     if not asked.request["AliasName"].startswith("alias/"):
-        raise AwsError("ValidationException", 'Alias must start with the prefix "alias/". Please see "Resource names".')
+        where = "https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html"
+        raise AwsError("ValidationException", f'Alias must start with the prefix "alias/". Please see {where}')
 
 
 @before("kms", "CreateKey", "PutKeyPolicy")

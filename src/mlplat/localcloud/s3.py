@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mlplat.localcloud import kms
+from mlplat.localcloud import kms, policies
 from mlplat.localcloud.errors import AwsError
 from mlplat.localcloud.rules import Asked, after, before
 from mlplat.localcloud.wire import Reply
@@ -48,7 +48,7 @@ def a_new_bucket_is_private(asked: Asked, _reply: Reply) -> None:
     """Encryption, block public access and ownership that moto leaves out."""
     from moto.s3.models import PublicAccessBlock
 
-    bucket = _bucket(asked)
+    bucket = find_bucket(asked)
     if bucket is None or getattr(bucket, "has_defaults", False):
         return  # one's own bucket, created again in us-east-1: nothing changes
     bucket.has_defaults = True
@@ -65,7 +65,7 @@ _ORDER = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictP
 @after("s3", "DeleteBucketEncryption")
 def encryption_falls_back_to_the_default(asked: Asked, _reply: Reply) -> None:
     """API reference of DeleteBucketEncryption: "resets the default encryption ... as SSE-S3"."""
-    bucket = _bucket(asked)
+    bucket = find_bucket(asked)
     if bucket is not None:
         bucket.encryption = DEFAULT_ENCRYPTION
 
@@ -82,12 +82,14 @@ def a_policy_is_json(asked: Asked) -> None:
         raise AwsError("MalformedPolicy", "Policies must be valid JSON and the first byte must be '{'")
     if "Statement" not in document:
         raise AwsError("MalformedPolicy", "Missing required field Statement")
+    for statement in policies.listed(document["Statement"]):
+        _check_statement(statement, asked.route.uri_params["Bucket"])
 
 
 @before("s3", "DeleteBucket")
 def an_empty_bucket_has_no_versions_either(asked: Asked) -> None:
     """API reference of DeleteBucket: all objects, versions and delete markers."""
-    bucket = _bucket(asked)
+    bucket = find_bucket(asked)
     if bucket is None or not bucket.keys:
         return
     message = "The bucket you tried to delete is not empty"
@@ -99,7 +101,7 @@ def an_empty_bucket_has_no_versions_either(asked: Asked) -> None:
 @before("s3", "PutObject", "CopyObject", "CreateMultipartUpload")
 def an_object_is_encrypted_with_a_key_that_works(asked: Asked) -> None:
     """S3 finds out when the key is used, not when the bucket is told to use it. Headers only: no body is read."""
-    headers, bucket = asked.route.request.headers, _bucket(asked)
+    headers, bucket = asked.route.request.headers, find_bucket(asked)
     algorithm = headers.get("x-amz-server-side-encryption")
     key = headers.get("x-amz-server-side-encryption-aws-kms-key-id")
     if algorithm is None and bucket is not None and bucket.encryption:
@@ -123,14 +125,25 @@ def a_write_may_only_ask_that_there_be_nothing(asked: Asked) -> None:
 @before("s3", "DeleteObject")
 def a_delete_may_ask_that_there_be_anything(asked: Asked) -> None:
     """User guide, "How to perform conditional deletes": `If-Match: *`, which moto compares with the ETag."""
-    headers, bucket = asked.route.request.headers, _bucket(asked)
+    headers, bucket = asked.route.request.headers, find_bucket(asked)
     if headers.get("If-Match") == "*" and bucket is not None:
         key = asked.backend().get_object(bucket.name, asked.route.uri_params["Key"])
         if key is not None:
             asked.route.request.environ["HTTP_IF_MATCH"] = key.etag
 
 
-def _bucket(asked: Asked) -> Any:
+def _check_statement(statement: dict[str, Any], bucket: str) -> None:
+    """User guide, "Policies and permissions in Amazon S3": all four elements, about this bucket and its objects."""
+    for fields in (("Effect",), ("Principal", "NotPrincipal"), ("Action", "NotAction"), ("Resource", "NotResource")):
+        if not any(field in statement for field in fields):
+            raise AwsError("MalformedPolicy", f"Missing required field {fields[0]}")
+    for resource in policies.listed(statement.get("Resource")):
+        if not policies.matches(resource.partition(":::")[2].partition("/")[0], bucket):
+            raise AwsError("MalformedPolicy", "Policy has invalid resource")
+
+
+def find_bucket(asked: Asked) -> Any:
+    """moto's bucket that the request is about, or None."""
     from moto.s3.exceptions import MissingBucket
 
     try:

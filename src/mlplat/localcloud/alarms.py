@@ -1,0 +1,43 @@
+"""CloudWatch's alarms: periods that it has, and a state that nobody has looked at yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlplat.localcloud.errors import AwsError
+from mlplat.localcloud.rules import Asked, after, before
+from mlplat.localcloud.wire import Reply
+
+HIGH_RESOLUTION = (10, 20, 30)
+UNCHECKED = "Unchecked: Initial alarm creation"
+
+
+@before("cloudwatch", "PutMetricAlarm")
+def a_period_is_a_whole_number_of_minutes(asked: Asked) -> None:
+    """API reference of PutMetricAlarm: 10, 20, 30 and any multiple of 60. The wording is not verified."""
+    period = asked.request.get("Period")
+    if period is not None and period not in HIGH_RESOLUTION and (period < 60 or period % 60):
+        raise AwsError("ValidationError", "The period must be 10, 20, 30, or any multiple of 60.")
+
+
+@before("cloudwatch", "PutMetricAlarm", "PutCompositeAlarm")
+def what_the_alarm_said_is_kept(asked: Asked) -> None:
+    """For the rule below."""
+    asked.route.memo["alarm"] = _alarm(asked)
+
+
+@after("cloudwatch", "PutMetricAlarm", "PutCompositeAlarm")
+def a_new_alarm_knows_nothing(asked: Asked, _reply: Reply) -> None:
+    """API reference of PutMetricAlarm: INSUFFICIENT_DATA at first; an update leaves the state alone. moto says OK."""
+    alarm, known = _alarm(asked), asked.route.memo["alarm"]
+    if alarm is None:
+        return
+    if known is None:
+        alarm.state_value, alarm.state_reason = "INSUFFICIENT_DATA", UNCHECKED
+    else:
+        alarm.state_value, alarm.state_reason = known.state_value, known.state_reason
+        alarm.state_updated_timestamp, alarm.history = known.state_updated_timestamp, known.history
+
+
+def _alarm(asked: Asked) -> Any:
+    return asked.backend().alarms.get(asked.request["AlarmName"])

@@ -1,0 +1,68 @@
+"""Trust policies: whether a role lets a service in, and what IAM refuses when one is written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import unquote
+
+from mlplat.localcloud import policies
+from mlplat.localcloud.cloud import Cloud
+from mlplat.localcloud.errors import AwsError
+from mlplat.localcloud.rules import Asked, before
+
+
+def lets_in(cloud: Cloud, role: str, service: str) -> bool:
+    """Whether a role of this name exists and its policy allows the service to assume it; conditions are ignored."""
+    from moto.iam.models import iam_backends
+
+    backend = iam_backends[cloud.account][cloud.partition]
+    found = next((each for each in list(backend.roles.values()) if each.name == role), None)
+    if found is None:
+        return False
+    statements = policies.listed(json.loads(unquote(found.assume_role_policy_document)).get("Statement"))
+    concerning = [each["Effect"] for each in statements if _is_about(each, service)]
+    return "Allow" in concerning and "Deny" not in concerning
+
+
+@before("iam", "CreateRole", "UpdateAssumeRolePolicy")
+def a_trust_policy_is_one(asked: Asked) -> None:
+    """User guide, "IAM JSON policy elements: Principal"; texts as AWS's providers quote them."""
+    try:
+        document = json.loads(asked.request.get("AssumeRolePolicyDocument") or asked.request["PolicyDocument"])
+    except ValueError:
+        raise _malformed("This policy contains invalid Json") from None
+    statements = policies.listed(document.get("Statement")) if isinstance(document, dict) else []
+    if not statements or not all(isinstance(each, dict) for each in statements):
+        raise _malformed("Syntax errors in policy.")
+    for statement in statements:
+        if {"Resource", "NotResource"} & statement.keys():
+            raise _malformed("Has prohibited field Resource")
+        for arn in _principals(statement):
+            if not _exists(asked, arn):
+                raise _malformed(f'Invalid principal in policy: "AWS":"{arn}"')
+
+
+def _malformed(message: str) -> AwsError:
+    return AwsError("MalformedPolicyDocument", message)
+
+
+def _principals(statement: dict[str, Any]) -> list[str]:
+    principal = statement.get("Principal")
+    return policies.listed(principal.get("AWS")) if isinstance(principal, dict) else []
+
+
+def _exists(asked: Asked, arn: str) -> bool:
+    """Roles and users of this account must be there; other accounts are taken at their word."""
+    kind = arn.rpartition(":")[2].partition("/")[0]
+    if f":iam::{asked.cloud.account}:" not in arn or kind not in ("role", "user"):
+        return True
+    backend = asked.backend()
+    known = backend.roles if kind == "role" else backend.users
+    return any(each.arn == arn for each in known.values())
+
+
+def _is_about(statement: dict[str, Any], service: str) -> bool:
+    principal = statement.get("Principal", {})
+    services = ["*"] if principal == "*" else policies.listed(principal.get("Service"))
+    return (service in services or "*" in services) and policies.concerns(statement, "sts:AssumeRole", "*")
