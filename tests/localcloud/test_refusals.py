@@ -244,3 +244,27 @@ def test_apis_have_no_two_of_anything_in_one_place(cloud: Any) -> None:
     gateway.create_model(**model)
     said = refusal(gateway.create_model, **model)
     assert said == (409, "ConflictException", "Model name already exists for this REST API")
+
+
+def test_a_copy_onto_itself_must_change_something(cloud: Any) -> None:
+    s3, bucket = cloud.client("s3"), unique("copies")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"")
+    place = {"Bucket": bucket, "Key": "k", "CopySource": f"{bucket}/k"}
+    said = refusal(s3.copy_object, **place)
+    assert said[:2] == (400, "InvalidRequest")
+    assert "copy an object to itself without changing" in said[2]
+    s3.copy_object(**place, Metadata={"a": "b"}, MetadataDirective="REPLACE")
+    s3.copy_object(**place, StorageClass="STANDARD_IA")
+
+
+def test_bodies_that_nobody_asked_for_are_not_read(cloud: Any) -> None:
+    import urllib.request
+
+    s3, bucket = cloud.client("s3"), unique("bodies")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"content")
+    url = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k"})
+    request = urllib.request.Request(url, data=b"<not><xml>", method="GET")
+    with urllib.request.urlopen(request) as answer:
+        assert answer.read() == b"content"

@@ -16,10 +16,14 @@ import xmltodict  # type: ignore[import-untyped]
 from flask import request
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3 import models
-from moto.s3.exceptions import BucketAlreadyExists, BucketAlreadyOwnedByYou
+from moto.s3.exceptions import BucketAlreadyExists, BucketAlreadyOwnedByYou, CopyObjectMustChangeSomething
 
 from mlplat.localcloud import bodies
 from mlplat.localcloud.policies import holds, listed
+from mlplat.localcloud.s3 import DEFAULT_ENCRYPTION
+
+CHANGES = ("storage", "encryption", "website_redirect_location")
+"""What makes a copy onto itself worth it, besides its metadata."""
 
 
 def register() -> None:
@@ -93,7 +97,17 @@ class Key(models.FakeKey):
 
 
 class Backend(models.S3Backend):
-    """S3 that takes tags in CreateBucket."""
+    """S3 that takes tags in CreateBucket, and knows encryption that nobody has asked for."""
+
+    def copy_object(self, src_key: Any, dest_bucket_name: str, dest_key_name: str, **asked: Any) -> None:
+        """Onto itself only with a change: the encryption that every bucket has is none (recorded answers)."""
+        bucket, version = self.get_bucket(dest_bucket_name), asked.get("provided_version_id")
+        same_place = (src_key.bucket_name, src_key.name) == (dest_bucket_name, dest_key_name)
+        changes = asked.get("mdirective") == "REPLACE" or any(asked.get(name) for name in CHANGES)
+        by_default = bucket.encryption == DEFAULT_ENCRYPTION and src_key.encryption in (None, "AES256")
+        if same_place and by_default and not changes and not (bucket.is_versioned and version):
+            raise CopyObjectMustChangeSomething
+        super().copy_object(src_key, dest_bucket_name, dest_key_name, **asked)
 
     def create_bucket(self, bucket_name: str, region_name: str, bucket_namespace: str | None = None) -> Any:
         """With tags, also an own bucket in us-east-1 is refused, even when the tags are the same."""

@@ -37,6 +37,12 @@ NOT_IMPLEMENTED = (
 )  # fmt: skip
 
 
+ANSWERS_OF_OBJECTS = (
+    "PutObject", "GetObject", "HeadObject", "CopyObject", "CreateMultipartUpload", "CompleteMultipartUpload",
+)  # fmt: skip
+"""Operations whose answers tell how an object is encrypted."""
+
+
 @before("s3", *NOT_IMPLEMENTED)
 def sub_resources_are_not_the_bucket(asked: Asked) -> None:
     """moto would do something else instead."""
@@ -130,6 +136,15 @@ def a_delete_may_ask_that_there_be_anything(asked: Asked) -> None:
         key = asked.backend().get_object(bucket.name, asked.route.uri_params["Key"])
         if key is not None:
             asked.route.request.environ["HTTP_IF_MATCH"] = key.etag
+
+
+@after("s3", *ANSWERS_OF_OBJECTS)
+def a_bucket_key_is_told_when_there_is_one(_asked: Asked, reply: Reply) -> Reply | None:
+    """API reference of PutObject: AWS sends the header for objects with one, and never says false."""
+    header = "x-amz-server-side-encryption-bucket-key-enabled"
+    if reply.headers.get(header) != "false":
+        return None
+    return Reply(reply.status, {name: value for name, value in reply.headers.items() if name != header}, reply.body)
 
 
 def _check_statement(statement: dict[str, Any], bucket: str) -> None:

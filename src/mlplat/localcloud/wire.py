@@ -75,11 +75,11 @@ def unknown_parameters(route: Route) -> tuple[str, ...]:
     return unknown
 
 
-def is_upload(operation: Any) -> bool:
-    """Whether the request's body is the content of an object or the like, of any size."""
+def has_document(operation: Any) -> bool:
+    """Whether a REST request's body is described by the model, and not content of any size, or nobody's business."""
     shape = operation.input_shape
-    payload = shape.serialization.get("payload") if shape is not None else None
-    return payload is not None and shape.members[payload].type_name == "blob"
+    payload = shape.serialization.get("payload")
+    return payload is not None and shape.members[payload].type_name != "blob"
 
 
 def _dissected(route: Route, *, in_form: bool) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _dissected(route: Route, *, in_form: bool) -> dict[str, Any]:
 
 def _body(route: Route) -> bytes:
     request = route.request
-    if route.service == "s3" and is_upload(route.operation):
+    if route.service == "s3" and not has_document(route.operation):
         return b""
     body = route.body
     if route.service == "s3":

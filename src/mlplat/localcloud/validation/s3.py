@@ -9,8 +9,8 @@ from mlplat.localcloud.routing import Route
 from mlplat.localcloud.validation.constraints import NOT_NULL, Fault
 
 MALFORMED = "The XML you provided was not well-formed or did not validate against our published schema"
-NOT_CHECKED = frozenset({"LocationConstraint"})
-"""botocore lists only some regions, and S3 has an error of its own, which moto knows."""
+NOT_CHECKED = frozenset({"LocationConstraint", "NotificationConfiguration"})
+"""S3 has errors of its own for regions and for events that it doesn't know; moto has them too."""
 
 HEADERS = {
     "StorageClass": ("InvalidStorageClass", "The storage class you specified is not valid"),
@@ -24,7 +24,7 @@ HEADERS = {
 
 def refusal(_route: Route, faults: Sequence[Fault]) -> AwsError | None:
     """The answer to the first fault that S3 minds."""
-    return next((_said(each) for each in faults if each.path[-1] not in NOT_CHECKED and _minded(each)), None)
+    return next((_said(each) for each in faults if not NOT_CHECKED & set(each.path) and _minded(each)), None)
 
 
 def _minded(fault: Fault) -> bool:
@@ -34,6 +34,6 @@ def _minded(fault: Fault) -> bool:
 
 def _said(fault: Fault) -> AwsError:
     if len(fault.path) > 1:
-        return AwsError("MalformedXML", MALFORMED)
+        return AwsError("MalformedACLError" if fault.path[0] == "AccessControlPolicy" else "MalformedXML", MALFORMED)
     code, text = HEADERS.get(str(fault.path[0]), ("InvalidArgument", "Invalid argument"))
     return AwsError(code, text.format(value=fault.value))
