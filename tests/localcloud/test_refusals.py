@@ -268,3 +268,21 @@ def test_bodies_that_nobody_asked_for_are_not_read(cloud: Any) -> None:
     request = urllib.request.Request(url, data=b"<not><xml>", method="GET")
     with urllib.request.urlopen(request) as answer:
         assert answer.read() == b"content"
+
+
+def test_resources_are_found_by_their_types_and_names(cloud: Any) -> None:
+    tagging, s3, sns = cloud.client("resourcegroupstaggingapi"), cloud.client("s3"), cloud.client("sns")
+    bucket, tags = unique("typed"), [{"Key": "suite", "Value": unique("types")}]
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"Tags": tags})
+    topic = sns.create_topic(Name=bucket, Tags=tags)["TopicArn"]
+    of_suite = {"TagFilters": [{"Key": "suite", "Values": [tags[0]["Value"]]}]}
+
+    def found(**by: Any) -> list[str]:
+        return [each["ResourceARN"] for each in tagging.get_resources(**by)["ResourceTagMappingList"]]
+
+    assert set(found(**of_suite)) == {f"arn:aws:s3:::{bucket}", topic}
+    assert found(**of_suite, ResourceTypeFilters=["s3"]) == [f"arn:aws:s3:::{bucket}"]
+    assert found(**of_suite, ResourceTypeFilters=["s3:bucket", "ec2"]) == [f"arn:aws:s3:::{bucket}"]
+    assert found(ResourceARNList=[topic]) == [topic]
+    said = refusal(tagging.get_resources, **of_suite, ResourceARNList=[topic])
+    assert said[:2] == (400, "InvalidParameterException")

@@ -28,12 +28,18 @@ class Tagging:
 
     def get_resources(self, request: dict[str, Any]) -> dict[str, Any]:
         """Everything in the region whose tags match. Roles and users are not among it, as on AWS (API reference)."""
-        from moto.core.resource_tagging import make_tag_matcher
+        from moto.core.resource_tagging import make_tag_matcher, match_resource_type
 
-        if request.get("ResourceTypeFilters") or request.get("ResourceARNList"):
-            raise AwsError("InvalidParameterException", "The local cloud finds resources by their tags only.")
+        types, arns = request.get("ResourceTypeFilters"), request.get("ResourceARNList")
+        if arns and (types or request.get("TagFilters")):
+            text = "ResourceARNList can not be combined with other filters."  # the wording is not verified
+            raise AwsError("InvalidParameterException", text)
         matches = make_tag_matcher(request.get("TagFilters"))
-        found = sorted((arn, tags) for arn, tags in self._tagged() if tags and matches(tags))
+        found = sorted(
+            (arn, tags)
+            for arn, tags in self._tagged()
+            if tags and matches(tags) and match_resource_type(_type(arn), types) and (not arns or arn in arns)
+        )
         start, size = int(request.get("PaginationToken") or 0), request.get("ResourcesPerPage", PAGE)
         page = [{"ResourceARN": arn, "Tags": _listed(tags)} for arn, tags in found[start : start + size]]
         more = start + size < len(found)
@@ -119,6 +125,13 @@ class Tagging:
 
         regions: Any = get_backend(service)[self._cloud.account]
         return regions[self._cloud.partition if service == "s3" else self._cloud.region]
+
+
+def _type(arn: str) -> str:
+    """`s3:bucket`, `sagemaker:endpoint`: the service and the type of its resource, as filters name them."""
+    service, resource = arn.split(":")[2], arn.split(":", 5)[5]
+    kind = re.split("[:/]", resource)[0]
+    return f"{service}:{'bucket' if service == 's3' else kind}"
 
 
 def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
