@@ -81,6 +81,7 @@ class Supervisor:
         child = Child(self, argv, {**env, TAG: str(self.folder)}, cwd, opt_ml, on_line, label, machine)
         with self._lock:
             self._children.add(child)
+        child.attend()  # only now: it may end at once, and is then forgotten
         if self._is_closed():  # meanwhile
             child.kill()
         return child
@@ -162,8 +163,10 @@ class Child:
             os.close(lifeline)
         self.pid = self._process.pid
         self._register()
-        self._thread = threading.Thread(target=self._attend, name=f"child {label}", daemon=True)
-        self._thread.start()
+
+    def attend(self) -> None:
+        """Listen to it, in a thread, until it has ended."""
+        threading.Thread(target=self._attend, name=f"child {self.label}", daemon=True).start()
 
     @property
     def alive(self) -> bool:
