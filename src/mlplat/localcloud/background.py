@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from mlplat.localcloud.changes import EVERYTHING
+from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.families import Clouds
 
 _clouds: list[Clouds] = []
@@ -19,6 +20,11 @@ WAITING = "_work_that_waits"
 def use(clouds: Clouds) -> None:
     """The clouds of this process."""
     _clouds[:] = [clouds]
+
+
+def cloud(region: str) -> Cloud:
+    """The cloud of a region of this process."""
+    return _clouds[0].cloud(region)
 
 
 def later(backend: Any, work: Callable[[], object]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplat.localcloud.changes import Changes, WatchedLock
+from mlplat.localcloud.clock import Clock
 from mlplat.localcloud.locks import Locks
 from mlplat.localcloud.supervisor import Supervisor
 
@@ -42,6 +43,8 @@ class Host:
     """Seconds that objects stay Creating, Updating, Deleting."""
     locks: Locks = field(default_factory=Locks)
     changes: Changes = field(default_factory=Changes)
+    clock: Clock = field(default_factory=Clock)
+    """By which alarms, schedules and retries go."""
 
 
 class Cloud:
@@ -50,10 +53,11 @@ class Cloud:
     `store(name)` holds objects as dicts in the shape that Describe answers with, and values are plain
     (text, numbers, None, lists, dicts, datetimes), so that they can be written to disk. The stores:
     models, endpoint_configs, endpoints, feature_groups, model_package_groups, model_packages (by ARN),
-    training_jobs, tuning_jobs, processing_jobs, transform_jobs. Read and change them while holding `lock`; never call
-    `aws(...)` with it held.
+    training_jobs, tuning_jobs, processing_jobs, transform_jobs, function_events (by request id). Read and change them
+    while holding `lock`; never call `aws(...)` with it held.
     What is in them, and the tags, is there again after a restart; all else is not. A family whose objects were on
-    their way when the local cloud ended has a method `resume`, called once after the restart, that sees them through.
+    their way when the local cloud ended has a method `resume`, called once after the restart, that sees them through;
+    one that does things as time goes by has a method `beat(now)`, called every second.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Cloud:
         self.host, self.region, self.account = host, region, account
         self.address, self.folder, self.supervisor = host.address, host.folder, host.supervisor
         self.transition_delay = host.transition_delay
+        self.clock = host.clock
         self.lock = WatchedLock()
         self._stores: dict[str, dict[str, Any]] = {name: dict(things) for name, things in (kept or {}).items()}
         self.tags: dict[str, dict[str, str]] = self._stores.pop(TAGS, {})

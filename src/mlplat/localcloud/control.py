@@ -15,6 +15,8 @@ PING = "/_localcloud/ping"
 """Answers the instance's id to anybody: that is how `daemon` knows that it talks to the right process."""
 INTERRUPT = "/_localcloud/interrupt"
 """Takes the spot instances of a training job away: `?job=NAME&region=REGION&seconds=SECONDS`."""
+ADVANCE = "/_localcloud/advance"
+"""Moves the clock of alarms, schedules and retries ahead: `?seconds=SECONDS`. What is due by then has begun."""
 
 
 class Control:
@@ -28,9 +30,10 @@ class Control:
         path = environ.get("PATH_INFO")
         if path == PING:
             return self._pong(environ)
-        if path == INTERRUPT:
-            return self._interrupt(environ) if self._knows_key(environ) else _reply(403, {"error": "not yours"})
-        return None
+        asked = {INTERRUPT: self._interrupt, ADVANCE: self._advance}.get(path or "")
+        if asked is None:
+            return None
+        return asked(_query(environ)) if self._knows_key(environ) else _reply(403, {"error": "not yours"})
 
     def _knows_key(self, environ: dict[str, Any]) -> bool:
         return hmac.compare_digest(environ.get("HTTP_X_ACCESS_KEY", ""), self._host.access_key)
@@ -43,15 +46,22 @@ class Control:
             told["children"] = sorted(child.label for child in supervisor.children)
         return _reply(200, told)
 
-    def _interrupt(self, environ: dict[str, Any]) -> Reply:
+    def _advance(self, asked: dict[str, str]) -> Reply:
+        self._clouds.heart.advance(float(asked["seconds"]))
+        return _reply(200, {})
+
+    def _interrupt(self, asked: dict[str, str]) -> Reply:
         from mlplat.localcloud.executors import training
 
-        asked = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
         try:
             training.interrupt(self._clouds.cloud(asked["region"]), asked["job"], float(asked["seconds"]))
         except training.NotInterruptible as error:
             return _reply(200, {"error": str(error)})
         return _reply(200, {})
+
+
+def _query(environ: dict[str, Any]) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
 
 
 def _reply(status: int, told: dict[str, Any]) -> Reply:

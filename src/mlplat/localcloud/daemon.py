@@ -152,6 +152,11 @@ def interrupt(address: Address, job: str, *, region: str, seconds: float) -> Non
         raise LocalCloudError(f"interrupting training job {job}: {problem}", hint="mlplat local status")
 
 
+def advance(address: Address, seconds: float) -> None:
+    """Move the clock of alarms, schedules and retries ahead; what is due by then has begun when this returns."""
+    _ask(address, 60.0, f"/_localcloud/advance?seconds={seconds}")
+
+
 def stop(folder: Path, *, grace: float = 15.0) -> bool:
     """End the folder's local cloud and all its children; False when none was running."""
     folder = folder.absolute()

@@ -47,6 +47,11 @@ def _untracked(cls: type[Any], *_: Any, **__: Any) -> Any:
 
 def extend(service: str) -> None:
     """Extend a service that takes its time to load, before moto's application for it is made."""
+    if service in ("lambda", "awslambda"):
+        with _extending:
+            from mlplat.localcloud.lambdas import functions
+
+            functions.register()
     if service == "ec2":
         with _extending:
             from mlplat.localcloud import ec2

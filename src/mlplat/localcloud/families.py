@@ -6,8 +6,10 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
+from mlplat.localcloud.clock import Heart
 from mlplat.localcloud.cloud import Cloud, Host
 from mlplat.localcloud.routing import Route
 
@@ -21,10 +23,11 @@ def families() -> tuple[type, ...]:
     from mlplat.localcloud import sagemaker
     from mlplat.localcloud.athena import QueryExecutions
     from mlplat.localcloud.iam import PolicySimulation
+    from mlplat.localcloud.lambdas import Functions
     from mlplat.localcloud.logs import LogGroupKeys
     from mlplat.localcloud.tagging import Tagging
 
-    return (*sagemaker.FAMILIES, QueryExecutions, PolicySimulation, LogGroupKeys, Tagging)
+    return (*sagemaker.FAMILIES, QueryExecutions, PolicySimulation, LogGroupKeys, Tagging, Functions)
 
 
 class Clouds:
@@ -32,6 +35,7 @@ class Clouds:
 
     def __init__(self, host: Host) -> None:
         self.host = host
+        self.heart = Heart(host.clock, self.beat)
         self._lock = threading.Lock()
         self._clouds: dict[str, Cloud] = {}
         self._families: dict[str, list[Any]] = {}
@@ -61,6 +65,15 @@ class Clouds:
                 except Exception:
                     log.exception("going on with %s", type(family).__name__)
 
+    def beat(self, now: datetime) -> None:
+        """Do what is due by `now`, in every region."""
+        for family in [each for families in list(self._families.values()) for each in families]:
+            if (beat := getattr(family, "beat", None)) is not None:
+                try:
+                    beat(now)
+                except Exception:
+                    log.exception("a beat of %s", type(family).__name__)
+
     def handler(self, route: Route) -> Handler | None:
         """The method that answers the route's operation, or None when it isn't one of ours."""
         if route.service is None or route.operation is None:
@@ -71,6 +84,7 @@ class Clouds:
 
     def close(self) -> None:
         """Stop the background work of every region."""
+        self.heart.close()
         for cloud in list(self._clouds.values()):
             cloud.close()
 

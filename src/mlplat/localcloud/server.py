@@ -7,6 +7,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("localcloud")
 
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
@@ -153,7 +155,10 @@ class Server:
 
             _ = self.supervisor.sandbox
             background.resume(backends.live().values())
+            for region in {region for _, _, region in backends.live() if REGION.fullmatch(region)}:
+                clouds.cloud(region)  # where anything is, things happen as time goes by
             clouds.resume()
+            clouds.heart.start()
             self._ready.set()
             extensions.extend("ec2")
         except Exception:

@@ -127,7 +127,15 @@ def answer(route: Route, result: Mapping[str, Any] | None) -> Reply:
     members = pruned(result or {}, shape) if shape else {}
     made = _serializer(operation, protocol).serialize(members or {})
     headers = {name: str(value) for name, value in made["headers"].items()}
-    return Reply(made["status_code"], headers, _bytes(made["body"]))
+    return Reply(_status(shape, members) or made["status_code"], headers, _bytes(made["body"]))
+
+
+def _status(shape: Any, members: Mapping[str, Any]) -> int | None:
+    """The status of an operation that answers with one of several, as Lambda's Invoke."""
+    located = shape.members.items() if shape is not None else ()
+    return next(
+        (members.get(name) for name, each in located if each.serialization.get("location") == "statusCode"), None
+    )
 
 
 def refuse(route: Route, error: AwsError) -> Reply:
