@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from tests.e2e.project import Project
 
@@ -9,6 +11,7 @@ from mlplat.localcloud import daemon
 
 pytestmark = pytest.mark.e2e
 
+PROTECTED = ("ml_data_infrastructure.bucket.*", "ml_data_infrastructure.kms_key.*", "ml_feature_store.feature_group.*")
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -38,10 +41,11 @@ def test_production_stands_up_wherever_aws_is(project: Project) -> None:
     everything = ("destroy", "--reverse", "--namespace", "production", "--auto-approve", "--delete-data", "ml_*")
     protected = project.run(*everything, code=1, **there).stderr
     assert "ml_data_infrastructure.kms_key.platform would be destroyed" in protected
-    unconfirmed = project.run(*everything, code=2, MLPLAT_LIFECYCLE__PROTECT="[]", **there).stderr
+    there = {**there, "MLPLAT_LIFECYCLE__PROTECT": json.dumps(dict.fromkeys(PROTECTED, False))}
+    unconfirmed = project.run(*everything, code=2, **there).stderr
     assert "This loses data: ml_data_infrastructure.glue_database.catalog (1 table)" in unconfirmed
     assert f"hint: mlplat {' '.join(everything[:-1])} 'ml_*' --confirm production" in unconfirmed
-    project.run(*everything, "--confirm", "production", MLPLAT_LIFECYCLE__PROTECT="[]", **there)
+    project.run(*everything, "--confirm", "production", **there)
     assert project.client("s3").list_buckets()["Buckets"] == []
 
 

@@ -248,7 +248,7 @@ def approve(
 
     settings = platform.settings
     ask = auto_approve is False or (auto_approve is None and settings.approval.required)
-    loses = bool(made.losing) and (settings.approval.required or bool(settings.lifecycle.protect))
+    loses = bool(made.losing) and (settings.approval.required or any(settings.lifecycle.protect.values()))
     if made.is_empty or not (ask or loses):
         return None
     plans.announce(made)

@@ -1,33 +1,49 @@
-"""What no plan may delete or replace, by the patterns of `lifecycle.protect`."""
+"""What no plan may delete or replace, by the addresses and patterns of `lifecycle.protect`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from shlex import quote
 
 from mlplat.errors import MlplatError
-from mlplat.reconciler.selection import matches
 from mlplat.reconciler.steps import Action, Plan
 
 ENDS = {Action.DELETE: "destroyed", Action.REPLACE: "replaced"}
 
 
-def check(plan: Plan, patterns: Sequence[str], where: str) -> None:
-    """Raises MlplatError when the plan would end a protected object; `where` says who protects it.
+def check(plan: Plan, protect: Mapping[str, bool], where: Callable[[str], str]) -> None:
+    """Raises MlplatError when the plan would end a protected object; `where` names a pattern's key and its place.
 
     The leftover of a replace that was begun before is no longer the object of its address, and goes.
     """
-    ended = [
-        step
+    ended = {
+        step.address: (step, pattern)
         for step in plan.steps
-        if step.action in ENDS and step.seen is not None and not step.deposed and matches(step.address, patterns)
-    ]
+        if step.action in ENDS and step.seen is not None and not step.deposed
+        for pattern in [protecting(step.address, protect)]
+        if pattern is not None
+    }
     if not ended:
         return
-    told = ", ".join(f"{step.address} would be {ENDS[step.action]} ({step.reason})" for step in ended)
-    excluded = " ".join(f"--exclude {quote(step.address)}" for step in ended)
+    told = "; ".join(
+        f"{address} would be {ENDS[step.action]} ({step.reason}), which {where(pattern)} forbids"
+        for address, (step, pattern) in ended.items()
+    )
+    excluded = " ".join(f"--exclude {quote(address)}" for address in ended)
     command = "destroy --reverse" if plan.destroy else "plan"
     raise MlplatError(
-        f"planning namespace {plan.namespace}: lifecycle.protect ({where}) forbids it: {told}",
+        f"planning namespace {plan.namespace}: {told}",
         hint=f"mlplat {command} {excluded} --namespace {plan.namespace}",
     )
+
+
+def protecting(address: str, protect: Mapping[str, bool]) -> str | None:
+    """The pattern that protects the address, None when it isn't.
+
+    Of those that match, the most specific decides: the address itself, else the one with the most letters; between
+    equals, the careful one.
+    """
+    found = [pattern for pattern in protect if fnmatchcase(address, pattern)]
+    decides = max(found, key=lambda each: (each == address, len(each.replace("*", "")), protect[each]), default=None)
+    return decides if decides is not None and protect[decides] else None

@@ -68,8 +68,8 @@ class Apply(Section):
 class Lifecycle(Section):
     """What must not end by the way."""
 
-    protect: list[AddressPattern] = []
-    """Addresses that no plan may delete or replace."""
+    protect: dict[AddressPattern, bool] = {}
+    """Whether a plan may delete or replace what is at an address: the most specific pattern decides."""
 
 
 _BUCKET = "a bucket's name: 3 to 63 lower-case letters, digits, - and ., with a letter or digit at both ends"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ from mlplat.reconciler.moves import ENDPOINT, Moves, carried
 from mlplat.reconciler.plan import Plan, plan, plan_destroy
 from mlplat.reconciler.selection import EVERYTHING, Selection
 from mlplat.reconciler.state import Entry, State, Store
-from mlplat.resources.base import Declared
+from mlplat.resources.base import KINDS, Declared
 from mlplat.resources.ec2.zones import zones
-from mlplat.settings import Settings
+from mlplat.settings import Settings, dotted
 from mlplat.templates.release import Release
 from mlplat.templates.serving import endpoint_name
 from mlplat.workflows.recovery import live_release
@@ -163,9 +164,29 @@ class Platform:
         return self._allowed(made)
 
     def _allowed(self, made: Plan) -> Plan:
-        origin = self.settings.origin(("lifecycle", "protect"))
-        protection.check(made, self.settings.lifecycle.protect, str(origin))
+        protect = self.settings.lifecycle.protect
+        for pattern in protect:
+            self._check_pattern(pattern)
+        protection.check(made, protect, lambda pattern: "{1} ({0})".format(*self._protects(pattern)))
         return made
+
+    def _check_pattern(self, pattern: str) -> None:
+        """Raises SettingsError for what can match no address: it would look protected and not be."""
+        places = [f"{template}.{kind}." for template in templates.TEMPLATES for kind in KINDS]
+        start = re.split(r"[*?]", pattern)[0]
+        if not any(place.startswith(start) or start.startswith(place) for place in places):
+            near = get_close_matches(".".join(pattern.split(".")[:2]), [place[:-1] for place in places], n=1)
+            guess = f'; did you mean "{near[0]}.*"?' if near else ""
+            origin, key = self._protects(pattern)
+            raise SettingsError(
+                f"reading the settings: {origin}: {key}: no template has such addresses{guess}",
+                hint=f"mlplat config show lifecycle --namespace {self.settings.namespace}",
+            )
+
+    def _protects(self, pattern: str) -> tuple[str, str]:
+        """Where a line of `lifecycle.protect` stands, and its key as it stands there."""
+        key = ("lifecycle", "protect", pattern)
+        return str(self.settings.origin(key)), dotted(key)
 
     def drift(self, scope: Collection[str] = ()) -> list[Finding]:
         """What was changed by hand since it was applied, in the templates of `scope` (all when empty). Reads only."""
