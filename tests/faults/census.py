@@ -72,6 +72,11 @@ def _by_name(cloud: InProcessCloud, region: str) -> Iterator[tuple[str, str, dic
         yield "glue_database", database["Name"], glue.get_tags(ResourceArn=arn)["Tags"]
         for table in glue.get_tables(DatabaseName=database["Name"])["TableList"]:
             yield "glue_table", table["Name"], {}
+    athena = cloud.client("athena", region)
+    for each in athena.list_work_groups()["WorkGroups"]:
+        if each["Name"] != "primary":
+            arn = f"arn:aws:athena:{region}:{cloud.account}:workgroup/{each['Name']}"
+            yield "work_group", each["Name"], _map(athena.list_tags_for_resource(ResourceARN=arn)["Tags"])
     yield from _keys(kms)
     for operation, (key, name, arn) in SAGEMAKER.items():
         for each in getattr(sagemaker, operation)()[key]:

@@ -27,7 +27,7 @@ def check_worth(worlds: Worlds) -> None:
     assert len(changes["update"]) > 20
     assert len(changes["destroy"]) > 40
     made = {call.service for calls in changes.values() for call in calls}
-    assert made == {"ec2", "s3", "kms", "iam", "glue", "cloudwatch-logs", "sagemaker"}
+    assert made == {"ec2", "s3", "kms", "iam", "glue", "athena", "cloudwatch-logs", "sagemaker"}
 
 
 def test_a_sample_of_every_fault_converges(worlds: Worlds) -> None:

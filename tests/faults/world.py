@@ -124,6 +124,7 @@ class World:
             "kms",
             "iam",
             "glue",
+            "athena",
             "logs",
             "sts",
             "sagemaker",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.templates.platform import GROUP, PLACE, WORKLOAD, allowed, of_template, platform, statements
 
-from mlplat.resources import FeatureGroup, ModelPackageGroup, Role
+from mlplat.resources import AthenaWorkGroup, FeatureGroup, ModelPackageGroup, Role
 from mlplat.resources.base import Ref
 from mlplat.settings.limits import DIGEST, NAME_LIMIT
 from mlplat.templates import Place
@@ -20,6 +20,7 @@ def test_a_group_for_each_in_the_settings_and_a_registry_for_each_workload() -> 
     found = features(feature_groups={"customer": GROUP, "call_log": GROUP})
     assert set(found) == {
         "role.feature_store", "feature_group.customer", "feature_group.call_log", "model_package_group.churn",
+        "athena_work_group.features",
     }  # fmt: skip
     group, registry = found["feature_group.call_log"], found["model_package_group.churn"]
     assert isinstance(group, FeatureGroup)
@@ -44,6 +45,14 @@ def test_offline_records_go_to_the_processed_bucket_and_our_own_database() -> No
     }
     assert group.online_key == group.offline["key"]
     assert group.role == Ref("ml_feature_store.role.feature_store", "arn")
+
+
+def test_queries_have_a_work_group_whose_results_are_encrypted_and_expire() -> None:
+    found = features()["athena_work_group.features"]
+    assert isinstance(found, AthenaWorkGroup)
+    assert found.output_location == Ref("ml_data_infrastructure.bucket.experiments", "uri", "{}/temp/athena/")
+    assert found.key == Ref("ml_data_infrastructure.kms_key.platform", "arn")
+    assert "athena_work_group.features" not in features(feature_groups={"customer": {**GROUP, "offline": False}})
 
 
 def test_a_store_that_is_off_has_neither_key_nor_role() -> None:

@@ -32,6 +32,7 @@ ABSENT: Mapping[str, Sequence[tuple[str, str]]] = {
     "iam": (("NoSuchEntity", ""),),
     "glue": (("EntityNotFoundException", ""),),
     "logs": (("ResourceNotFoundException", ""),),
+    "athena": (("InvalidRequestException", r"WorkGroup .*is not found"),),
 }  # fmt: skip
 """What "not there" looks like, by service: (code, pattern in the message). Sources: ACK, AWS's recorded answers."""
 

@@ -21,13 +21,13 @@ Handler = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 def families() -> tuple[type, ...]:
     """Every class of operations, whatever its service."""
     from mlplat.localcloud import sagemaker
-    from mlplat.localcloud.athena import QueryExecutions
+    from mlplat.localcloud.athena import QueryExecutions, WorkGroups
     from mlplat.localcloud.iam import PolicySimulation
     from mlplat.localcloud.lambdas import Functions
     from mlplat.localcloud.logs import LogGroupKeys
     from mlplat.localcloud.tagging import Tagging
 
-    return (*sagemaker.FAMILIES, QueryExecutions, PolicySimulation, LogGroupKeys, Tagging, Functions)
+    return (*sagemaker.FAMILIES, QueryExecutions, WorkGroups, PolicySimulation, LogGroupKeys, Tagging, Functions)
 
 
 class Clouds:

@@ -1,5 +1,6 @@
 """Every kind, one import line each; importing this package fills `base.KINDS`."""
 
+from mlplat.resources.athena.work_group import AthenaWorkGroup as AthenaWorkGroup
 from mlplat.resources.ec2.default_security_group import DefaultSecurityGroup as DefaultSecurityGroup
 from mlplat.resources.ec2.elastic_ip import ElasticIp as ElasticIp
 from mlplat.resources.ec2.flow_log import FlowLog as FlowLog

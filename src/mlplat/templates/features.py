@@ -1,11 +1,11 @@
-"""ml_feature_store: the feature groups, the groups that model versions are registered in, and the store's role."""
+"""ml_feature_store: feature groups, the role and the work group of their offline half, groups of model versions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mlplat.resources import FeatureGroup, ModelPackageGroup, Role
+from mlplat.resources import AthenaWorkGroup, FeatureGroup, ModelPackageGroup, Role
 from mlplat.resources.base import Declared, Ref
 from mlplat.templates.permissions import DATA, KEY, allow, assumed_by_sagemaker, bucket, document
 from mlplat.templates.place import Place
@@ -24,7 +24,7 @@ DATABASE = f"{DATA}.glue_database.catalog"
 
 
 def ml_feature_store(settings: Settings, place: Place, _releases: Mapping[str, Release]) -> list[Declared]:
-    """The role, a feature group for each in the settings, a package group for each that a workload names."""
+    """A feature group for each in the settings, a package group for each that a workload names, and what they need."""
     groups = [
         Declared(f"{NAME}.feature_group.{name}", _feature_group(name, group, place))
         for name, group in settings.feature_groups.items()
@@ -40,7 +40,19 @@ def ml_feature_store(settings: Settings, place: Place, _releases: Mapping[str, R
         )
         for name in sorted(packages)
     ]
-    return [Declared(f"{NAME}.role.feature_store", _role(settings, place)), *groups, *registries]
+    queries = [Declared(f"{NAME}.athena_work_group.features", _work_group(place))]
+    offline = any(group.offline for group in settings.feature_groups.values())
+    return [Declared(f"{NAME}.role.feature_store", _role(settings, place)), *groups, *registries, *queries[:offline]]
+
+
+def _work_group(place: Place) -> AthenaWorkGroup:
+    """Where the offline store is queried; results go where they expire."""
+    return AthenaWorkGroup(
+        name=place.name("features"),
+        output_location=Ref(f"{DATA}.bucket.experiments", "uri", "{}/temp/athena/"),
+        key=KEY,
+        description="Questions to the offline store of the feature groups",
+    )
 
 
 def _feature_group(name: str, group: GroupSettings, place: Place) -> FeatureGroup:

@@ -1,6 +1,6 @@
 """StartQueryExecution and its siblings: the life of a query. `engine` answers it, in a child process.
 
-Work groups, prepared statements and named queries are moto's.
+Prepared statements and named queries are moto's.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from mlplat.localcloud.athena.work_groups import WorkGroups, invalid
 from mlplat.localcloud.cloud import Cloud
-from mlplat.localcloud.errors import AwsError
 from mlplat.localcloud.supervisor import Child
 
 PACKAGES = str(Path(__file__).parents[3])
@@ -27,11 +27,6 @@ PACKAGES = str(Path(__file__).parents[3])
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 PAGE = 1000
 """Rows of GetQueryResults at most, the header included."""
-
-
-def invalid(message: str) -> AwsError:
-    """InvalidRequestException."""
-    return AwsError("InvalidRequestException", message)
 
 
 class QueryExecutions:
@@ -116,14 +111,10 @@ class QueryExecutions:
         return [[value or None for value in row] for row in csv.reader(io.StringIO(body))]
 
     def _work_group(self, name: str) -> Any:
-        from moto.athena.models import athena_backends
-
-        groups = athena_backends[self._cloud.account][self._cloud.region].work_groups
-        if name not in groups:
-            raise invalid(f"WorkGroup {name} is not found.")
-        if groups[name].state == "DISABLED":
+        group = WorkGroups(self._cloud).find(name)
+        if group.state == "DISABLED":
             raise invalid(f"WorkGroup {name} is disabled.")
-        return groups[name]
+        return group
 
     def _record(self, request: Mapping[str, Any], group: Any) -> dict[str, Any]:
         id = str(uuid.uuid4())
