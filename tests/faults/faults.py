@@ -300,6 +300,7 @@ def absent(call: Call) -> tuple[str, str, int]:
         "iam": ("NoSuchEntity", "The role cannot be found.", 404),
         "kms": ("NotFoundException", "Key does not exist", 400),
         "glue": ("EntityNotFoundException", "Database not found.", 400),
+        "athena": ("InvalidRequestException", "WorkGroup is not found.", 400),
         "cloudwatch-logs": ("ResourceNotFoundException", "The specified log group does not exist.", 400),
     }[call.service]
 

@@ -17,6 +17,7 @@ THROTTLING: dict[str, Refusal] = {
     "sts": ("Throttling", "Rate exceeded", 400),
     "kms": ("ThrottlingException", "Rate exceeded", 400),
     "glue": ("ThrottlingException", "Rate exceeded", 400),
+    "athena": ("ThrottlingException", "Rate exceeded", 400),
     "cloudwatch-logs": ("ThrottlingException", "Rate exceeded", 400),
     "sagemaker": ("ThrottlingException", "Rate exceeded", 400),
     "sagemaker-featurestore-runtime": ("ThrottlingException", "Rate exceeded", 400),
