@@ -74,13 +74,13 @@ def _trained(
         overrides = training.parse_parameters(parameters)
         inputs = training.prepare(platform, name, spec, {**spec.hyperparameters, **overrides})
         job, new = training.submit(platform, inputs, force=force)
-    output.note(
-        f"training job {job}" if new else f"training job {job} is the same training; not repeated (--force does)"
-    )
+    said = f"training job {job}" if new else f"training job {job} is the same training; not repeated (--force does)"
     if not wait:
+        output.note(said)
         output.data({"job": job, "started": new}, lambda: job)
         return None
     with following(platform, f"training job {job}", timeout):
+        output.note(said)  # who reads the name may end the wait at once
         for event in training.follow(platform, job):
             if event.what == "log" and new:
                 output.log(event.text)
@@ -98,14 +98,16 @@ def _tuned(
     with output.working("packing and uploading source and data"):
         inputs = tune.prepare(platform, name, spec)
         job, new = tune.submit(platform, inputs, force=force)
-    output.note(f"tuning job {job}" if new else f"tuning job {job} is the same tuning; not repeated (--force does)")
+    said = f"tuning job {job}" if new else f"tuning job {job} is the same tuning; not repeated (--force does)"
     if not wait:
+        output.note(said)
         output.data({"tuning": job, "started": new}, lambda: job)
         return None
     with (
         following(platform, f"tuning job {job}", timeout),
         LiveTrials(spec.objective_metric or "objective", spec.objective_type) as live,
     ):
+        output.note(said)
         for event in tune.follow(platform, job):
             live.update(event.text, event.value)
     return tune.result(platform, job)

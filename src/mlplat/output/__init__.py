@@ -87,11 +87,12 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     keys = [column.lower().replace(" ", "_") for column in columns]
     data(
         [dict(zip(keys, row, strict=True)) for row in rows] if value is None else value,
-        lambda: _table(title, columns, rows),
+        lambda: grid(columns, rows, title),
     )
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> RenderableType:
+def grid(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> RenderableType:
+    """A table as part of something bigger."""
     from rich import box
     from rich.console import Group
     from rich.table import Table

@@ -17,6 +17,7 @@ TYPES = {
 
 OPEN_CSV = "org.apache.hadoop.hive.serde2.OpenCSVSerde"
 TEXT = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"
+JSON = ("org.openx.data.jsonserde.JsonSerDe", "org.apache.hive.hcatalog.data.JsonSerDe")
 PARQUET = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
 
 
@@ -167,14 +168,17 @@ def _scan(
     if not files:
         empty = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in {**columns, **partitions}.items())
         return f"SELECT {empty} WHERE false"
+    lowered = {name.lower() for name in columns}
     if library == PARQUET:
         source, there = _parquet(files, database)
     elif library in (OPEN_CSV, TEXT):
-        source, there = _csv(files, columns, storage["SerdeInfo"].get("Parameters", {}), properties), set(columns)
+        source, there = _csv(files, columns, storage["SerdeInfo"].get("Parameters", {}), properties), lowered
+    elif library in JSON:
+        source, there = _json(files, columns), lowered
     else:
         raise NotThere(f"NOT_SUPPORTED: the local cloud's Athena can't read {library}")
     taken = [
-        f'CAST("{name}" AS {kind}) AS "{name}"' if name in there else f'CAST(NULL AS {kind}) AS "{name}"'
+        f'CAST("{name}" AS {kind}) AS "{name}"' if name.lower() in there else f'CAST(NULL AS {kind}) AS "{name}"'
         for name, kind in columns.items()
     ]
     taken += [
@@ -205,6 +209,11 @@ def _csv(
         f"read_csv([{_listed(files)}], columns = {{{shape}}}, header = false, skip = {skip}, auto_detect = false, "
         f"filename = true, null_padding = true, {options})"
     )
+
+
+def _json(files: Sequence[Path], columns: Mapping[str, str]) -> str:
+    shape = ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items())
+    return f"read_json([{_listed(files)}], columns = {{{shape}}}, format = 'newline_delimited', filename = true)"
 
 
 def _listed(files: Sequence[Path]) -> str:

@@ -52,7 +52,7 @@ def _make_database(glue: Any) -> None:
 
 
 def _table(group: Mapping[str, Any], offline: Mapping[str, Any], name: str) -> dict[str, Any]:
-    columns = {each["FeatureName"]: TYPES[each["FeatureType"]] for each in group["FeatureDefinitions"]} | ADDED
+    columns = {each["FeatureName"].lower(): TYPES[each["FeatureType"]] for each in group["FeatureDefinitions"]} | ADDED
     return {
         "Name": name,
         "TableType": "EXTERNAL_TABLE",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from mlplat.errors import UsageError, telling
@@ -26,6 +27,13 @@ class Feature:
     """List, Set or Vector; None for one value."""
     dimension: int | None = None
     """How many values a Vector has."""
+
+    @property
+    def shown(self) -> str:
+        """Its type for people: `Vector(768) of Fractional`."""
+        if self.collection is None:
+            return self.type
+        return f"{self.collection}{f'({self.dimension})' if self.dimension else ''} of {self.type}"
 
     @classmethod
     def of(cls, definition: Mapping[str, Any]) -> Feature:
@@ -52,11 +60,13 @@ class Schema:
     identifier: str
     event_time: str
     features: Mapping[str, Feature]
+    table: tuple[str, str] | None = None
+    """The Glue database and table of the offline store; None without one."""
 
 
 def group_of(platform: Platform, name: str | None) -> tuple[str, FeatureGroup]:
     """The feature group of that name, or the only one there is. Raises UsageError with the nearest name."""
-    return chosen(platform.settings.feature_groups, name, "feature group", "mlplat config show feature_groups")
+    return chosen(platform.settings.feature_groups, name, "feature group", "mlplat features describe")
 
 
 def physical(platform: Platform, group: str) -> str:
@@ -84,4 +94,70 @@ def schema_of(platform: Platform, group: str) -> Schema:
         answer["RecordIdentifierFeatureName"],
         answer["EventTimeFeatureName"],
         {each["FeatureName"]: Feature.of(each) for each in definitions},
+        _table(answer),
     )
+
+
+def _table(answer: Mapping[str, Any]) -> tuple[str, str] | None:
+    catalog = (answer.get("OfflineStoreConfig") or {}).get("DataCatalogConfig")
+    return (catalog["Database"], catalog["TableName"]) if catalog else None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A group of the configuration, and whether it is there."""
+
+    group: str
+    name: str | None
+    status: str
+    features: int
+    identifier: str
+    event_time: str
+    online: bool
+    offline: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        return asdict(self)
+
+
+def summaries(platform: Platform) -> list[Summary]:
+    """Every group of the configuration."""
+    entries, found = platform.store.load().entries, []
+    for group, declared in platform.settings.feature_groups.items():
+        entry = entries.get(f"ml_feature_store.feature_group.{group}")
+        name = entry.outputs.get("name") if entry is not None else None
+        answer = None if name is None else platform.session.find(partial(_described, platform, name))
+        status = "not applied" if answer is None else answer["FeatureGroupStatus"]
+        count, stores = len(declared.features), (declared.online, declared.offline)
+        found.append(Summary(group, name, status, count, declared.record_identifier, declared.event_time, *stores))
+    return found
+
+
+def _described(platform: Platform, name: str) -> dict[str, Any]:
+    answer: dict[str, Any] = platform.session.client("sagemaker").describe_feature_group(FeatureGroupName=name)
+    return answer
+
+
+def details(platform: Platform, group: str) -> dict[str, Any]:
+    """What there is to know of a group: facts, then `features` with name, type and role."""
+    schema = schema_of(platform, group_of(platform, group)[0])
+    answer = _described(platform, schema.name)
+    offline, online = answer.get("OfflineStoreConfig") or {}, answer.get("OnlineStoreConfig") or {}
+    roles = {schema.identifier: "record identifier", schema.event_time: "event time"}
+    return {
+        "group": schema.group,
+        "name": schema.name,
+        "arn": answer["FeatureGroupArn"],
+        "status": answer["FeatureGroupStatus"],
+        "description": answer.get("Description"),
+        "created": str(schema.created),
+        "online": online.get("StorageType", "Standard") if online.get("EnableOnlineStore") else None,
+        "online_bytes": answer.get("OnlineStoreTotalSizeBytes"),
+        "offline": (offline.get("S3StorageConfig") or {}).get("ResolvedOutputS3Uri"),
+        "table": ".".join(schema.table) if schema.table else None,
+        "features": [
+            {"name": each.name, "type": each.shown, "role": roles.get(each.name, "")}
+            for each in schema.features.values()
+        ],
+    }

@@ -55,10 +55,10 @@ class Source:
         """Whether it can be read only once."""
         return self.path == STDIN
 
-    def rows(self, schema: Schema, *, lenient: bool = False) -> Iterator[Row]:
+    def rows(self, schema: Schema | None, *, lenient: bool = False) -> Iterator[Row]:
         """Every row. Raises UsageError when the columns aren't the group's, Broken where reading has to end.
 
-        With `lenient` a feature that has no column is null in every row.
+        With `lenient` a feature that has no column is null in every row; without a schema any columns will do.
         """
         if self.format == "parquet":
             yield from self._parquet(schema, lenient)
@@ -85,13 +85,13 @@ class Source:
             return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
         return self.path.open(newline="", encoding="utf-8-sig")
 
-    def _csv(self, stream: IO[str], schema: Schema, lenient: bool) -> Iterator[Row]:
+    def _csv(self, stream: IO[str], schema: Schema | None, lenient: bool) -> Iterator[Row]:
         reader = csv.reader(stream, strict=True)
         try:
             columns = next(reader, None)
             if columns is None:
                 raise UsageError(f"reading {self.path}: it is empty; the first line names the columns")
-            check_columns(self.path, columns, schema, lenient)
+            _check_columns(self.path, columns, schema, lenient)
             for values in reader:
                 where = f"{self.path}:{reader.line_num}"
                 if len(values) == len(columns):
@@ -115,11 +115,11 @@ class Source:
                 raise Broken(f"reading {where}: it is not a JSON object")
             yield Row(where, {key: value for key, value in values.items() if key not in (WHERE, WHY)})
 
-    def _parquet(self, schema: Schema, lenient: bool) -> Iterator[Row]:
+    def _parquet(self, schema: Schema | None, lenient: bool) -> Iterator[Row]:
         import pyarrow as pa
 
         opened, number = self._opened(), 0
-        check_columns(self.path, opened.schema_arrow.names, schema, lenient)
+        _check_columns(self.path, opened.schema_arrow.names, schema, lenient)
         try:
             for batch in opened.iter_batches(batch_size=BATCH):
                 for values in batch.to_pylist():
@@ -150,17 +150,23 @@ def sources(paths: Sequence[Path], kind: str | None = None) -> list[Source]:
     return found
 
 
+def _check_columns(path: Path, columns: Sequence[str], schema: Schema | None, lenient: bool) -> None:
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise UsageError(f"reading {path}: it has more than one column {_listed(twice)}")
+    if schema is not None:
+        check_columns(path, columns, schema, lenient)
+
+
 def check_columns(path: Path, columns: Sequence[str], schema: Schema, lenient: bool) -> None:
-    """Raise UsageError when columns are missing, unknown or there twice. The event time may be missing."""
+    """Raise UsageError when columns are missing or unknown. The event time may be missing."""
     missing = [name for name in schema.features if name not in columns and name != schema.event_time]
     unknown = [name for name in columns if name not in schema.features]
-    twice = sorted({name for name in columns if columns.count(name) > 1})
     if lenient and schema.identifier not in missing:
         missing = []
     for what, names, pool in (
         ("has no column", missing, columns),
         ("has a column that the feature group lacks:", unknown, schema.features),
-        ("has more than one column", twice, ()),
     ):
         if names:
             near = get_close_matches(names[0], list(pool), n=1)
@@ -168,10 +174,14 @@ def check_columns(path: Path, columns: Sequence[str], schema: Schema, lenient: b
             more = (
                 "; --missing-as-null takes it as empty" if names is missing and schema.identifier not in names else ""
             )
-            listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
             raise UsageError(
-                f"reading {path}: it {what} {listed}{trail}{more}", hint=f"mlplat features describe {schema.group}"
+                f"reading {path}: it {what} {_listed(names)}{trail}{more}",
+                hint=f"mlplat features describe {schema.group}",
             )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 def fingerprint(read: Iterable[Source]) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""The feature store: write records, read them back."""
+"""Records: write them to the feature store, from files or one by one, and read them back."""
 
 from __future__ import annotations
 
@@ -9,28 +9,16 @@ import typer
 
 from mlplat import output
 from mlplat.commands.context import FOLDER, ConfigOption, NamespaceOption, platform_of
+from mlplat.commands.features.groups import GroupArgument, schema
 from mlplat.errors import Interrupted, MlplatError, PartlyDone, UsageError
 from mlplat.output import JsonOption
 
 if TYPE_CHECKING:
-    from mlplat.workflows.features.groups import Schema
     from mlplat.workflows.features.ingest import Ingested
-    from mlplat.workflows.platform import Platform
 
-app = typer.Typer(help="Write records to the feature store and read them back.", no_args_is_help=True)
-
-GroupArgument = Annotated[str, typer.Argument(help="A feature group of the configuration.")]
 FormatOption = Annotated[str | None, typer.Option("--format", help="csv, jsonl or parquet, when the name doesn't say.")]
 
 
-def schema(platform: Platform, group: str) -> Schema:
-    """The group that is meant, as it is on AWS."""
-    from mlplat.workflows.features.groups import group_of, schema_of
-
-    return schema_of(platform, group_of(platform, group)[0])
-
-
-@app.command()
 def ingest(
     group: GroupArgument,
     file: Annotated[
@@ -106,7 +94,6 @@ def _first(path: Path, count: int) -> list[tuple[str, str]]:
     return [(row[WHERE], row[WHY]) for row in rows]
 
 
-@app.command()
 def get(
     group: GroupArgument,
     key: Annotated[list[str], typer.Argument(help="Record identifiers.")],
@@ -134,7 +121,6 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else f"[{', '.join(value)}]"
 
 
-@app.command()
 def put(
     group: GroupArgument,
     value: Annotated[list[str], typer.Argument(help="FEATURE=VALUE; an event time that isn't given is now.")],
@@ -154,7 +140,6 @@ def put(
     output.data(written, lambda: f"1 record written to {group}")
 
 
-@app.command()
 def delete(
     group: GroupArgument,
     key: Annotated[list[str], typer.Argument(help="Record identifiers.")],
