@@ -13,9 +13,13 @@ import pytest
 from typer.testing import CliRunner
 
 from mlplat import output
-from mlplat.errors import ForeignObject, LockHeld, MlplatError, StateError, UsageError
+from mlplat.aws import Session
+from mlplat.aws.retryable import patience
+from mlplat.errors import ApiError, ForeignObject, LockHeld, MlplatError, StateError, UsageError, WaitTimeout
 from mlplat.localcloud import daemon
 from mlplat.main import app
+from mlplat.resources import Bucket
+from mlplat.workflows.bootstrap import Bootstrap
 
 BUCKET = "mlplat-state-123456789012-us-east-1"
 
@@ -106,6 +110,28 @@ def test_a_bucket_of_somebody_else_is_taken_over_only_when_asked(
     assert error.hint == "mlplat bootstrap --adopt"
     assert asked("bootstrap", "--adopt")["changed"] is True
     assert asked("bootstrap")["changed"] is False
+
+
+def test_a_name_that_is_not_free_yet_is_waited_for_no_longer_than_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 keeps a deleted bucket's name for up to an hour."""
+
+    def busy(*_: Any) -> str:
+        raise ApiError(
+            service="s3", operation="create_bucket", code="OperationAborted", reason="A conflicting", status=409
+        )
+
+    def create(self: Bucket, aws: Session) -> str:
+        return aws.retrying(lambda error: patience(error, asked=False))(busy)
+
+    monkeypatch.setattr(Bucket, "create", create)
+    monkeypatch.setattr(Bootstrap, "time_limit", 0.3)
+    monkeypatch.setenv("MLPLAT_STATE__BUCKET", "deleted-just-now")
+    error = refused("bootstrap", "--timeout", "1")
+    assert isinstance(error, WaitTimeout)
+    assert "its time is over: 0 done and saved" in error.message
+    assert error.hint == "mlplat bootstrap"
 
 
 def test_a_platform_whose_state_is_there(folder: Path, s3: Any, shared: None) -> None:

@@ -14,7 +14,8 @@ from mlplat.commands.context import following
 from mlplat.errors import Interrupted, MlplatError, WaitTimeout
 from mlplat.main import app, run
 
-WAITING = {"plan", "apply", "destroy", "drift", "status", "describe", "train", "deploy", "state rebuild"}
+PLATFORM = ("plan", "apply", "destroy", "adopt", "bootstrap", "drift", "status", "describe", "state rebuild")
+WAITING = {*PLATFORM, "train", "deploy", "registry list", "registry approve", "registry reject"}
 
 
 def command(words: str) -> Any:

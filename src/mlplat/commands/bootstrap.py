@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlplat import output
-from mlplat.commands.context import ApproveOption, ConfigOption, NamespaceOption, session_of, settings_of
+from mlplat.commands.context import ApproveOption, ConfigOption, NamespaceOption, TimeoutOption, session_of, settings_of
 from mlplat.output import JsonOption
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def bootstrap(
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     auto_approve: ApproveOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make the bucket that state is kept in, for teams, and print the lines that the configuration needs.
@@ -33,9 +34,9 @@ def bootstrap(
     from mlplat.output.live import LiveTree
     from mlplat.workflows.bootstrap import Bootstrap
 
-    settings = settings_of(namespace, config)
+    settings = settings_of(namespace, config, {"apply.timeout_minutes": timeout})
     what = Bootstrap(settings, session_of(settings))
-    with output.working("reading what is there"):
+    with output.working("reading what is there"), what.session.limited(what.time_limit):
         made = what.plan(adopt=adopt)
     if not made.is_empty:
         _approve(what, made, auto_approve)

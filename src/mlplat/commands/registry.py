@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mlplat import output
-from mlplat.commands.context import ConfigOption, NamespaceOption, platform_of
+from mlplat.commands.context import ConfigOption, NamespaceOption, TimeoutOption, platform_of
 from mlplat.output import JsonOption
 
 if TYPE_CHECKING:
@@ -25,14 +25,16 @@ def list_versions(
     group: Annotated[str | None, typer.Argument(help="The model package group.", metavar="[GROUP]")] = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """List the versions of a group, newest first."""
     from mlplat.workflows import registry
 
-    platform = platform_of(namespace, config)
+    platform = platform_of(namespace, config, timeout=timeout)
     name = registry.group_name(platform, group)
-    found = registry.versions(platform, name)
+    with platform.limited():
+        found = registry.versions(platform, name)
     metrics = sorted({metric for each in found for metric in each.metrics})
     rows = [
         [
@@ -55,10 +57,11 @@ def approve(
     why: WhyOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Approve a version, so that it can be deployed."""
-    _decide(platform_of(namespace, config), version, group, "approve", why)
+    _decide(platform_of(namespace, config, timeout=timeout), version, group, "approve", why)
 
 
 @app.command()
@@ -68,10 +71,11 @@ def reject(
     why: WhyOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Reject a version, so that it can't be deployed. What already serves it goes on."""
-    _decide(platform_of(namespace, config), version, group, "reject", why)
+    _decide(platform_of(namespace, config, timeout=timeout), version, group, "reject", why)
 
 
 def _decide(
@@ -79,5 +83,6 @@ def _decide(
 ) -> None:
     from mlplat.workflows import registry
 
-    found = registry.decide(platform, registry.group_name(platform, group), version, verdict, why)
+    with platform.limited():
+        found = registry.decide(platform, registry.group_name(platform, group), version, verdict, why)
     output.data(found.to_json(), lambda: f"version {found.version} of {found.group}: {found.approval}")

@@ -51,7 +51,12 @@ class Bootstrap:
     def apply(self, made: Plan, watch: Watch) -> Outcome:
         """Do it. What is remembered meanwhile is thrown away: name and tags tell the bucket the next time."""
         with tempfile.TemporaryDirectory() as folder, _again():
-            return apply(made, self._session, Store(Path(folder), NOBODY), watch=watch)
+            return apply(made, self._session, Store(Path(folder), NOBODY), within=self.time_limit, watch=watch)
+
+    @property
+    def time_limit(self) -> float:
+        """Seconds. The name of a bucket deleted just now is refused for up to an hour, and that is waited out."""
+        return self.settings.apply.timeout_minutes * 60.0
 
     @property
     def _session(self) -> Session:
