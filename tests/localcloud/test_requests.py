@@ -11,6 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 ROLE = "arn:aws:iam::123456789012:role/some-role"
@@ -145,10 +148,13 @@ def test_many_faults_are_told_in_one_message_with_values_as_java_prints_them(loo
 def send(
     cloud: Any, service: str, body: bytes, path: str = "/", method: str = "POST", **headers: str
 ) -> tuple[int, str]:
-    """A request that no SDK makes; the signature is not looked at, its scope is."""
-    scope = f"{cloud.address.access_key}/20260101/us-east-1/{service}/aws4_request"
-    signed = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0", **headers}
-    request = urllib.request.Request(cloud.url + path, body, signed, method=method)
+    """A request that no SDK makes, signed as one."""
+    request = urllib.request.Request(cloud.url + path, body, headers, method=method)
+    made = AWSRequest(method, request.full_url, headers, body)
+    kind = S3SigV4Auth if service == "s3" else SigV4Auth
+    kind(Credentials(cloud.address.access_key, cloud.address.secret_key), service, "us-east-1").add_auth(made)
+    for name, value in made.headers.items():
+        request.add_header(name, value)
     try:
         with urllib.request.urlopen(request) as answer:
             return answer.status, answer.read().decode()

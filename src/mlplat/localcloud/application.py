@@ -18,13 +18,12 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from mlplat.localcloud import extensions, routing, rules, wire
+from mlplat.localcloud import extensions, routing, rules, signatures, wire
 from mlplat.localcloud.changes import EVERYTHING
 from mlplat.localcloud.cloud import AGENT, Host
 from mlplat.localcloud.control import Control
 from mlplat.localcloud.errors import AwsError, NotMine
 from mlplat.localcloud.families import Clouds
-from mlplat.localcloud.iam import issuer
 from mlplat.localcloud.request_log import RequestLog
 from mlplat.localcloud.routing import Route
 from mlplat.localcloud.validation import checking
@@ -45,6 +44,8 @@ class Application(DomainDispatcherApplication):
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """The WSGI entry."""
+        if not _is_for_us(environ):
+            return _send(Reply(421, {"Content-Type": "text/plain"}, b"not this host"), environ, start_response)
         if (told := self._control.answer(environ)) is not None:
             return _send(told, environ, start_response)
         self._ready.wait()
@@ -78,11 +79,12 @@ class Application(DomainDispatcherApplication):
             return wire.refuse(route, AwsError("InternalFailure", text, 500))
 
     def _admit(self, route: Route) -> None:
+        """Only who has a secret of ours, and signed with it."""
         if route.access_key is None:
             code = "AccessDenied" if route.service == "s3" else "MissingAuthenticationToken"
             raise AwsError(code, "Request is missing Authentication Token", 403)
-        if not hmac.compare_digest(route.access_key, self._host.access_key) and issuer(route.access_key) is None:
-            raise AwsError("InvalidClientTokenId", "The security token included in the request is invalid.", 403)
+        mine = hmac.compare_digest(route.access_key.encode(), self._host.access_key.encode())
+        signatures.check(route, self._host.secret_key if mine else signatures.issued_secret(route))
 
     def _from_moto(self, route: Route, environ: dict[str, Any]) -> Reply:
         application = self._application(route, environ)
@@ -144,6 +146,12 @@ def _ask(application: Callable[..., Iterable[bytes]], environ: dict[str, Any]) -
     told: list[Any] = []
     body = b"".join(application(environ, lambda *arguments: told.extend(arguments)))
     return Reply(int(told[0].split()[0]), dict(told[1]), body)
+
+
+def _is_for_us(environ: dict[str, Any]) -> bool:
+    """Whether the request names this machine: a web page may have its own name point to the loopback."""
+    name = environ.get("HTTP_HOST", "").rpartition(":")[0] or environ.get("HTTP_HOST", "")
+    return name in ("127.0.0.1", "localhost", "[::1]") or name.endswith(".localhost")
 
 
 def _unknown(route: Route, why: str = "") -> AwsError:

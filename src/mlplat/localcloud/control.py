@@ -36,7 +36,7 @@ class Control:
         return asked(_query(environ)) if self._knows_key(environ) else _reply(403, {"error": "not yours"})
 
     def _knows_key(self, environ: dict[str, Any]) -> bool:
-        return hmac.compare_digest(environ.get("HTTP_X_ACCESS_KEY", ""), self._host.access_key)
+        return hmac.compare_digest(environ.get("HTTP_X_SECRET_KEY", "").encode(), self._host.secret_key.encode())
 
     def _pong(self, environ: dict[str, Any]) -> Reply:
         told: dict[str, Any] = {"instance": self._instance}

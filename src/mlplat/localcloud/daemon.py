@@ -245,10 +245,10 @@ def _ping(address: Address, patience: float) -> str:
 
 
 def _ask(address: Address, patience: float, path: str = "/_localcloud/ping") -> dict[str, Any]:
-    """The id goes to anybody who asks; the rest only to who knows the access key."""
+    """The id goes to anybody who asks; the rest only to who knows the secret."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     question = urllib.request.Request(  # noqa: S310 (the URL is ours)
-        f"{address.url}{path}", headers={"X-Access-Key": address.access_key}
+        f"{address.url}{path}", headers={"X-Secret-Key": address.secret_key}
     )
     with opener.open(question, timeout=patience) as answer:
         told: dict[str, Any] = json.loads(answer.read())
