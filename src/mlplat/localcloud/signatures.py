@@ -23,7 +23,6 @@ SKEW = timedelta(minutes=15)
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNKNOWN = "The security token included in the request is invalid."
-EMPTY = hashlib.sha256(b"").hexdigest()
 
 _HEADER = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]+)")
 _SPACES = re.compile(r" {2,}")
@@ -112,12 +111,12 @@ def _trimmed(value: str) -> str:
 
 
 def _payload(route: Route) -> str:
-    """The body's digest: S3's clients say it, the others' is computed."""
-    said = route.request.headers.get("X-Amz-Content-SHA256")
-    if route.service == "s3" and said:
+    """The body's digest: S3's clients must say it, the others' is computed."""
+    if route.service != "s3":
+        return hashlib.sha256(route.body).hexdigest()
+    if said := route.request.headers.get("X-Amz-Content-SHA256"):
         return str(said)
-    body = route.request.get_data(cache=True)
-    return hashlib.sha256(body).hexdigest() if body else EMPTY
+    raise AwsError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256", 400)
 
 
 def _presigned_payload(route: Route) -> str:
