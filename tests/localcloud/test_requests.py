@@ -16,6 +16,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from mlplat.localcloud.validation import patterns
+
 ROLE = "arn:aws:iam::123456789012:role/some-role"
 
 
@@ -33,6 +35,11 @@ def refusal(call: Callable[..., Any], **params: Any) -> tuple[int, str, str]:
 
 
 REFUSED: list[tuple[str, str, dict[str, Any], str, str]] = [
+    (
+        "logs", "describe_log_streams", {"logGroupIdentifier": "a*"}, "InvalidParameterException",
+        "1 validation error detected: Value at 'logGroupIdentifier' failed to satisfy constraint: Member must "
+        "satisfy regular expression pattern: [\\w#+=/:,.@-]*",
+    ),
     (
         "sagemaker", "describe_endpoint", {"EndpointName": "under_score"}, "ValidationException",
         "1 validation error detected: Value 'under_score' at 'endpointName' failed to satisfy constraint: "
@@ -201,6 +208,10 @@ def test_s3_reads_xml_by_its_schema(cloud: Any) -> None:
         assert status == 400, body
         assert "<Code>MalformedXML</Code>" in text
     assert "Status" not in cloud.client("s3").get_bucket_versioning(Bucket="schema-bucket")
+
+
+def test_texts_may_have_lines() -> None:
+    assert patterns.compiled(r".*\S.*").fullmatch('{\n  "type": "record"\n}')
 
 
 def test_a_usual_request_is_checked_in_less_than_a_fifth_of_a_millisecond() -> None:

@@ -16,8 +16,9 @@ ASTRAL = r"\uD800\uDC00-\uDBFF\uDFFF"
 
 @cache
 def compiled(pattern: str) -> re.Pattern[str]:
-    """What the whole value must match: AWS's validation asks for a full match."""
-    return re.compile(translated(pattern))
+    """What the whole value must match: AWS's validation asks for a full match. A dot is any character: `.*\\S.*` is
+    how Glue's model describes schemas and descriptions, which have lines (its developer guide's examples do)."""
+    return re.compile(translated(pattern), re.DOTALL)
 
 
 @cache

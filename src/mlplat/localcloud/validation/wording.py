@@ -11,6 +11,9 @@ from typing import Any
 
 from mlplat.localcloud.validation.constraints import NOT_NULL, Fault, Key, Path
 
+UNSHOWN = frozenset({"LogGroupIdentifier"})
+"""Shapes whose values are not repeated, though the model doesn't call them sensitive: verified by moto's tests."""
+
 
 def sentence(faults: Sequence[Fault], *, within: str = "", secretive: bool = False) -> str:
     """All faults in one message. `within` is the input's name where the service puts it before members of the body.
@@ -62,7 +65,7 @@ def _clause(fault: Fault, within: str, secretive: bool) -> str:
 
 
 def _shown(fault: Fault, secretive: bool) -> str:
-    if secretive or fault.shape.metadata.get("sensitive"):
+    if secretive or fault.shape.metadata.get("sensitive") or fault.shape.name in UNSHOWN:
         return ""
     return " null" if fault.constraint == NOT_NULL else f" '{java(fault.value, fault.shape)}'"
 
