@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv demo test test-faults check bench lock clean
+.PHONY: venv demo test test-faults check docs bench lock clean
 
 venv: $(STAMP)
 
@@ -33,6 +33,9 @@ check: venv
 	@$(BIN)/ruff check src tests bench examples
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+docs: venv
+	@$(BIN)/python -m mlplat.localcloud.operations docs/local-cloud.md
 
 bench: venv
 	@for each in bench/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done

@@ -14,7 +14,7 @@ SERVICE = "glue.amazonaws.com"
 UNASSUMABLE = "Service is unable to assume provided role. Please verify role's TrustPolicy"
 
 
-@before("glue", "CreateCrawler", "UpdateCrawler")
+@before("glue", "CreateCrawler")
 def its_role_lets_glue_in(asked: Asked) -> None:
     """Developer guide, "Crawler prerequisites"; text as AWS's providers match it. Names may have a path."""
     named = asked.request.get("Role")
@@ -22,16 +22,16 @@ def its_role_lets_glue_in(asked: Asked) -> None:
         raise AwsError("InvalidInputException", UNASSUMABLE)
 
 
-@before("glue", "GetCrawler", "StartCrawler", "StopCrawler", "DeleteCrawler", "UpdateCrawler")
+@before("glue", "GetCrawler", "StartCrawler", "StopCrawler", "DeleteCrawler")
 def a_crawler_that_is_there(asked: Asked) -> None:
     """The text that AWS's providers match."""
     if _crawler(asked) is None:
         raise AwsError("EntityNotFoundException", f"Crawler entry with name {asked.request['Name']} does not exist")
 
 
-@before("glue", "DeleteCrawler", "UpdateCrawler")
+@before("glue", "DeleteCrawler")
 def a_running_crawler_stays_as_it_is(asked: Asked) -> None:
-    """API reference of DeleteCrawler and UpdateCrawler: CrawlerRunningException; the wording is not verified."""
+    """API reference of DeleteCrawler: CrawlerRunningException; the wording is not verified."""
     if _crawler(asked).status != "READY":
         raise AwsError("CrawlerRunningException", f"Crawler with name {asked.request['Name']} is running")
 

@@ -33,7 +33,10 @@ NOT_IMPLEMENTED = (
     *(f"{verb}{name}" for verb in ("Get", "Put", "Delete") for name in UNKNOWN_TO_MOTO),
     "ListBucketAnalyticsConfigurations", "ListBucketMetricsConfigurations",
     "ListBucketIntelligentTieringConfigurations", "CreateBucketMetadataTableConfiguration",
-    "CreateBucketMetadataConfiguration", "CreateSession", "GetObjectTorrent",
+    "CreateBucketMetadataConfiguration", "CreateSession", "DeleteBucketInventoryConfiguration", "GetObjectTorrent",
+    "ListDirectoryBuckets", "RenameObject", "UpdateObjectEncryption", "WriteGetObjectResponse",
+    *(f"{verb}ObjectAnnotation" for verb in ("Get", "Put", "Delete")), "ListObjectAnnotations",
+    *(f"UpdateBucketMetadata{name}TableConfiguration" for name in ("Annotation", "Inventory", "Journal")),
 )  # fmt: skip
 
 
