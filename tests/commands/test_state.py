@@ -13,10 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from mlplat import output
+from mlplat.commands.context import platform_of, session_of, settings_of
 from mlplat.errors import LockHeld, MlplatError, StateError, UsageError
 from mlplat.localcloud import daemon, request_log
 from mlplat.main import app
 from mlplat.reconciler.state import Store
+from mlplat.workflows.platform import Platform
 
 RAW = "ml_data_infrastructure.bucket.raw"
 VPC = "ml_data_infrastructure.vpc.main"
@@ -127,6 +129,25 @@ def test_destroy_that_knows_nothing_says_how_to_find_it(here: Path) -> None:
     (here / ".mlplat" / "development.state.json").unlink()
     error = refused("destroy", "--reverse")
     assert error.hint == "mlplat state rebuild --namespace development"
+
+
+def test_what_left_the_configuration_is_known_even_when_the_state_is_gone(here: Path) -> None:
+    state = here / ".mlplat" / "development.state.json"
+    before = Store(here / ".mlplat", "development").load().entries
+    state.unlink()
+    platform = platform_of(flags={"network.flow_logs": False})
+    with platform.lock("apply"):
+        assert platform.state().entries.keys() == before.keys()
+        gone = [step.address for step in platform.plan().pending if step.action == "delete"]
+    assert "ml_data_infrastructure.flow_log.main" in gone
+
+
+def test_a_namespace_with_nothing_in_it_gets_no_state(here: Path) -> None:
+    fresh = settings_of(None, None).model_copy(update={"namespace": "fresh"})
+    platform = Platform(fresh, session_of(fresh), Store(here / ".mlplat", "fresh"))
+    with platform.lock("apply"):
+        assert platform.state().entries == {}
+    assert not (here / ".mlplat" / "fresh.state.json").exists()
 
 
 def test_forget_lets_go_and_says_how_to_take_back(here: Path) -> None:

@@ -158,7 +158,7 @@ def destroy(
         templates=template, targets=target, exclude=exclude, destroy=True, reverse=reverse, delete_data=delete_data
     )
     platform = platform_of(namespace, config, parallelism=parallelism, timeout=timeout)
-    with platform.lock("destroy"):
+    with platform.lock("destroy", recovers=False):
         with output.working("reading what is there"), platform.limited():
             made = asked.plan(platform)
         carry_out(platform, made, auto_approve, "Destroy all of this?", confirm)

@@ -162,7 +162,7 @@ class Store:
         self._settled = [each.path for each in found]
         best = max(found, key=lambda each: each.state.serial, default=None)
         if best is not None and (state is None or best.state.serial > state.serial):
-            self._say(f"going on with the state that {best.path} kept, because it couldn't be written")
+            self.say(f"going on with the state that {best.path} kept, because it couldn't be written")
             return best.state
         return state or State(self.namespace)
 
@@ -228,8 +228,8 @@ class Store:
             hint=f"mlplat state rebuild --namespace {self.namespace}",
         )
 
-    def _say(self, text: str) -> None:
-        """Once."""
+    def say(self, text: str) -> None:
+        """Tell people, once."""
         if text not in self._told:
             self._told.add(text)
             self._tell(text)
@@ -265,7 +265,7 @@ class Store:
         self._seen = None
         kept = self.backend.write(state.dumps(), older=self._older)
         if kept is not None:
-            self._say(f"the state is of format {FORMAT} now; {kept} is the one of format {self._older}")
+            self.say(f"the state is of format {FORMAT} now; {kept} is the one of format {self._older}")
         self._older, self._has_journal, self.is_there = None, False, True
         while self._settled:
             with suppress(OSError):  # one that stays is known to be older

@@ -12,7 +12,7 @@ from typing import Any
 
 from mlplat import templates
 from mlplat.aws import Session
-from mlplat.errors import SettingsError, UsageError
+from mlplat.errors import PermissionDenied, SettingsError, UsageError
 from mlplat.reconciler import protection
 from mlplat.reconciler.apply import Outcome, Watch, apply
 from mlplat.reconciler.drift import Finding, drift
@@ -22,6 +22,7 @@ from mlplat.reconciler.selection import EVERYTHING, Selection
 from mlplat.reconciler.state import Entry, State, Store
 from mlplat.resources.base import KINDS, Declared
 from mlplat.resources.ec2.zones import zones
+from mlplat.resources.search import owned
 from mlplat.settings import Settings, dotted
 from mlplat.templates.release import Release
 from mlplat.templates.serving import endpoint_name
@@ -53,19 +54,37 @@ class Platform:
         )
 
     @contextmanager
-    def lock(self, command: str) -> Iterator[None]:
+    def lock(self, command: str, *, recovers: bool = True) -> Iterator[None]:
         """Hold the namespace while something is changed; raises LockHeld.
 
-        A release that only the live endpoint still knows is remembered first, or its endpoint would soon look as if
+        A state that is gone is made anew from tags, or what left the configuration would be nobody's any more. A
+        release that only the live endpoint still knows is remembered first, or its endpoint would soon look as if
         nobody wanted it.
         """
         with self.store.lock(command):
             state = self.store.load()
+            if recovers and not self.store.is_there and not state.entries:
+                state = self._recovered(state)
             found = self.releases(state)
             if found.keys() - state.releases.keys():
                 with self.store.edit(command) as state:
                     state.releases.update({name: release.to_json() for name, release in found.items()})
             yield
+
+    def _recovered(self, state: State) -> State:
+        """The state by what is there, saved, where there was none and the tags name something of this namespace."""
+        from mlplat.workflows import keeping
+
+        try:
+            lost = owned(self.session)
+        except PermissionDenied:  # a first apply needs no search by tags
+            return state
+        if not lost:
+            return state
+        found = keeping.rebuild(self).state
+        self.store.replace(found)
+        self.store.say(f"there was no state: made anew from the tags of {len(found.entries)} objects")
+        return self.store.load()
 
     def declared(self, releases: Mapping[str, Release] | None = None) -> list[Declared]:
         """Every resource of all four templates."""
