@@ -25,7 +25,7 @@ from tests.faults.faults import (
 )
 from tests.faults.layer import Call, Fault, Killed, no_fault
 from tests.faults.trial import Case, Result, check_settled, run_again
-from tests.faults.world import PARALLELISM, PHASES, Phase, World, Worlds
+from tests.faults.world import IN_S3, PARALLELISM, PHASES, Phase, World, Worlds
 
 from mlplat.errors import Interrupted, MlplatError
 
@@ -61,9 +61,11 @@ WITHIN = 10.0
 
 
 def at_calls(worlds: Worlds) -> Iterator[Case]:
-    """Each fault at each call of its sort."""
-    for phase in PHASES:
+    """Each fault at each call of its sort; with the state in S3, at the calls that write it."""
+    for phase in (*PHASES, IN_S3):
         calls = worlds.calls[phase.name]
+        if phase is IN_S3:
+            calls = [call for call in calls if call.service == "s3" and call.operation.endswith("Object")]
         for name, fault in (AT_EACH | AT_ANY).items():
             for call in calls:
                 if call.mutates or name in AT_ANY:
@@ -91,7 +93,7 @@ def lasting(
 def _try(worlds: Worlds, phase: Phase, name: str, make: Callable[[Any], Any], where: Any) -> Result:
     world, result, fault = worlds.alone(phase), Result(), make(where)
     error, took = _strike(world, phase, fault)
-    world.wire.bury()
+    world.bury()
     result.struck, result.same_run = world.wire.struck, error is None
     result.count = len(getattr(fault, "refused", ())) or getattr(fault, "hidden", 0) or getattr(fault, "count", 0)
     if name in LASTING and error is not None:

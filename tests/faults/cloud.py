@@ -17,7 +17,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.useragent import UserAgentString
 from urllib3.response import HTTPResponse
 
-from mlplat.localcloud import extensions, routing, wire
+from mlplat.localcloud import bodies, extensions, routing, wire
 from mlplat.localcloud.application import Application
 from mlplat.localcloud.cloud import ACCOUNT, Cloud, Host
 from mlplat.localcloud.errors import AwsError
@@ -55,6 +55,7 @@ class InProcessCloud:
         folder.mkdir(parents=True)
         patch.setattr(endpoint, "ModelServer", NoModelServer)
         patch.setattr(UserAgentString, "to_string", lambda _self: "faults")  # a tenth of boto3's time
+        patch.setattr(bodies, "_bodies", [bodies.Bodies(folder / "objects")])
         patch.setattr(Cloud, "_client", lambda cloud, service: self.client(service, cloud.region))
         host = Host(URL, folder, *KEYS, Supervisor(folder), transition_delay=0.0)
         self._clouds = Clouds(host)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.faults.record import Record
 from tests.faults.trial import Case
-from tests.faults.world import PARALLELISM, PHASES, Worlds
+from tests.faults.world import PARALLELISM, REGIONS, Worlds
 
 HEAD = """# Reliability
 
@@ -82,7 +82,7 @@ def written(record: Record, cases: list[Case], worlds: Worlds) -> str:
 
 
 def _rows(record: Record, cases: list[Case]) -> dict[tuple[str, str], Row]:
-    order = {phase.name: number for number, phase in enumerate(PHASES)}
+    order = {phase.name: number for number, phase in enumerate(REGIONS)}
     keys = sorted({(case.fault, case.phase) for case in cases}, key=lambda key: (key[0], order.get(key[1], 9)))
     rows = {key: Row() for key in keys}
     for case in cases:

@@ -163,7 +163,7 @@ def _killed_half_way(worlds: Worlds, phase: Phase, world: World) -> list[Call]:
     try:
         phase.run(world)
     except Killed:
-        world.wire.bury()
+        world.bury()
     return world.wire.mutations
 
 

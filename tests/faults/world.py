@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
 import tempfile
 import uuid
@@ -17,6 +17,7 @@ from tests.faults.layer import Call, Fault, FaultySession, Wire, no_fault, sessi
 
 from mlplat.reconciler.apply import Outcome, apply
 from mlplat.reconciler.interrupts import stoppable
+from mlplat.reconciler.objects import Objects
 from mlplat.reconciler.plan import Plan
 from mlplat.reconciler.state import Store
 from mlplat.settings import Settings
@@ -25,6 +26,7 @@ from mlplat.workflows.platform import Platform
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 PARALLELISM = 8
+KEY = "mlplat/faults.state.json"
 
 FEATURES = {"customer_id": "String", "event_time": "String", "minutes": "Fractional"}
 BEFORE: dict[str, Any] = {
@@ -65,9 +67,13 @@ class World:
     folder: Path
     namespace: str
     region: str
+    bucket: str = ""
+    """Where its state is, when it isn't on the disk."""
     packages: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if self.bucket:
+            self.cloud.client("s3", self.region).create_bucket(Bucket=self.bucket)
         self.wire = Wire(self.cloud, self.folder / ".mlplat")
         self.session = self.process()
         self.packages = [register(self.cloud, self.region, "elsewhere") for _ in range(2)]
@@ -82,7 +88,7 @@ class World:
 
     def alone(self) -> World:
         """Its state in a folder of its own, because a copy of the process shares the disk."""
-        mine = self.wire.folder.with_name(f".mlplat-{os.getpid()}")
+        mine = Path(tempfile.mkdtemp(dir=self.folder)) / ".mlplat"  # pids come again
         shutil.copytree(self.wire.folder, mine)
         self.wire.folder = mine
         self.temporary.mkdir()
@@ -101,7 +107,17 @@ class World:
     @property
     def store(self) -> Store:
         """Its state, as a new process has it."""
-        return Store(self.wire.folder, self.namespace)
+        backend = Objects(self.session, self.bucket, KEY) if self.bucket else None
+        return Store(self.wire.folder, self.namespace, backend=backend)
+
+    def bury(self) -> None:
+        """What a process that was killed leaves: its disk as it was, and a lock of somebody who is no more."""
+        self.wire.bury()
+        s3 = self.cloud.client("s3", self.region)
+        for each in s3.list_objects_v2(Bucket=self.bucket).get("Contents", ()) if self.bucket else ():
+            if each["Key"].endswith(".lock"):
+                holder = json.loads(s3.get_object(Bucket=self.bucket, Key=each["Key"])["Body"].read())
+                s3.put_object(Bucket=self.bucket, Key=each["Key"], Body=json.dumps({**holder, "started": "0"}))
 
     def platform(self, *, edited: bool = False) -> Platform:
         """As the commands have it."""
@@ -151,7 +167,7 @@ class Phase:
     def run(self, world: World) -> Outcome:
         """As the command does it, under the lock."""
         platform = world.platform(edited=self.edited)
-        with stoppable(), platform.lock(self.name):
+        with stoppable(), platform.lock(self.name, recovers=not self.destroys):
             return apply(self.plan(world), world.session, platform.store, parallelism=PARALLELISM)
 
     def expected(self, world: World) -> set[str]:
@@ -162,7 +178,9 @@ class Phase:
 
 
 APPLY, UPDATE, DESTROY = Phase("apply"), Phase("update", edited=True), Phase("destroy", destroys=True)
+IN_S3 = Phase("apply, state in S3")
 PHASES = (APPLY, UPDATE, DESTROY)
+REGIONS = {APPLY: "us-east-1", UPDATE: "us-west-2", DESTROY: "eu-west-1", IN_S3: "us-east-1"}
 
 
 def register(cloud: InProcessCloud, region: str, group: str) -> str:
@@ -207,9 +225,10 @@ class Worlds:
         cloud = InProcessCloud(folder / "local", patch)
         _live(_world(cloud, folder, "rehearsal", "us-east-2"))
         of = {}
-        for phase, region in zip(PHASES, ("us-east-1", "us-west-2", "eu-west-1"), strict=True):
-            of[phase.name] = world = _world(cloud, folder, phase.name, region)
-            if phase is not APPLY:
+        for phase, region in REGIONS.items():
+            bucket = "state-of-faults" if phase is IN_S3 else ""
+            of[phase.name] = world = _world(cloud, folder, phase.name.split(",")[0] + bucket, region, bucket)
+            if phase in (UPDATE, DESTROY):
                 APPLY.run(world)
             if phase is UPDATE:
                 world.deploy(1)
@@ -219,9 +238,9 @@ class Worlds:
         return cls(of, {name: world.look() for name, world in of.items()})
 
 
-def _world(cloud: InProcessCloud, folder: Path, name: str, region: str) -> World:
-    (folder / name).mkdir()
-    world = World(cloud, folder / name, f"faults-{name}", region)
+def _world(cloud: InProcessCloud, folder: Path, name: str, region: str, bucket: str = "") -> World:
+    (folder / name / ".mlplat").mkdir(parents=True)
+    world = World(cloud, folder / name, f"faults-{name}"[:20], region, bucket)
     world.warm()
     world.deploy(0)
     return world
