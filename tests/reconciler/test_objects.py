@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from tests.reconciler.places import BUCKET, Remote
 from mlplat.aws import Client
 from mlplat.errors import ApiError, CredentialsError, LockHeld, MlplatError, OutcomeUnknown, StateConflict, StateError
 from mlplat.reconciler import cell as cells
+from mlplat.reconciler import objects
 from mlplat.reconciler.cell import Cell
 from mlplat.reconciler.objects import Objects
 from mlplat.reconciler.state import Entry, State, Store
@@ -299,3 +301,14 @@ def test_a_large_journal_stays_small_on_its_way(place: Remote) -> None:
         patching.undo()
     assert State.loads(place.read("state") or b"").serial == 300
     assert max(sent) < len(place.read("state") or b"") / 5
+
+
+def test_a_late_result_brings_no_journal_back(place: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "LINGER", 0.2)
+    backend = place.backend()
+    journal = backend.begin("lineage", 0)
+    journal.write({"a": "result"})
+    backend.write(b"the state, with that result in it")
+    time.sleep(1)
+    assert place.backend().read("journal") is None
+    journal.close()

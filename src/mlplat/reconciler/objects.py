@@ -41,6 +41,7 @@ class Objects:
         self._session, self._tell = session, tell
         self.state, self.journal = Cell(session, bucket, key), Cell(session, bucket, f"{key}.journal")
         self._content: bytes | None = None
+        self._growing: GrowingObject | None = None
 
     @property
     def place(self) -> str:
@@ -73,13 +74,16 @@ class Objects:
             kept = self._keep(f"format-{older}", self._content) if older is not None and self._content else None
             self.state.write(content)
         self._content = content
+        if self._growing is not None:
+            self._growing.close()  # a late result would put it there again
         with suppress(MlplatError):
             self.journal.delete()
         return kept
 
     def begin(self, lineage: str, serial: int) -> GrowingObject:
         """A new journal."""
-        return GrowingObject(self.journal, {"format": FORMAT, "lineage": lineage, "serial": serial})
+        self._growing = GrowingObject(self.journal, {"format": FORMAT, "lineage": lineage, "serial": serial})
+        return self._growing
 
     def set_aside(self, part: Part, why: str) -> str:
         """Copy to the first `.<why>-<n>` that is free, then delete."""
