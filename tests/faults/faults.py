@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -125,8 +126,11 @@ class Signalled(At):
     """Somebody presses Ctrl-C, or the machine goes down, while the call is under way."""
 
     signal: signal.Signals = signal.SIGINT
+    at: float = 0.0
+    """When, by the monotonic clock."""
 
     def strike(self, exchange: Exchange) -> AWSResponse:
+        self.at = time.monotonic()
         os.kill(os.getpid(), self.signal)
         return exchange.send()
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from tests.faults.cloud import KEYS, URL, InProcessCloud
@@ -21,6 +22,9 @@ from tests.faults.cloud import KEYS, URL, InProcessCloud
 from mlplat.aws import Client, Session
 
 READS = re.compile(r"(Describe|Get|List|Head|BatchGet|Search|Simulate|Lookup)[A-Z]")
+
+STATE = "faults.state.json"
+"""The state in S3 is called so; its journal and its lock begin so."""
 
 _here = threading.local()
 
@@ -123,15 +127,15 @@ class Wire:
         with self._lock:
             if self.dead:
                 raise Killed
-            call = self._name(*event_name.split(".")[1:])
+            _, service, operation = event_name.split(".")
+            call = self._name(service, operation, getattr(_here, "address", "") or object_of(request))
             self.calls.append(call)
         answer = self.fault(Exchange(call, request, self))
         if self.dead:
             raise Killed
         return answer
 
-    def _name(self, service: str, operation: str) -> Call:
-        address = getattr(_here, "address", "")
+    def _name(self, service: str, operation: str, address: str) -> Call:
         self._seen[address, service, operation] += 1
         return Call(address, service, operation, self._seen[address, service, operation])
 
@@ -139,6 +143,12 @@ class Wire:
         edit = getattr(self.fault, "answered", None)
         if edit is not None:
             edit(model, parsed, http_response)
+
+
+def object_of(request: AWSPreparedRequest) -> str:
+    """What a call for no address is made for: the object in S3 (the state, its journal, its lock), else nothing."""
+    path = urlsplit(request.url).path
+    return path.rpartition("/")[2] if STATE in path else ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import tempfile
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from tests.faults.census import Census, census
 from tests.faults.cloud import InProcessCloud
-from tests.faults.layer import Call, Fault, FaultySession, Wire, no_fault, session_on
+from tests.faults.layer import STATE, Call, Fault, FaultySession, Wire, no_fault, session_on
 
 from mlplat.reconciler.apply import Outcome, apply
 from mlplat.reconciler.interrupts import stoppable
@@ -26,7 +27,7 @@ from mlplat.workflows.platform import Platform
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 PARALLELISM = 8
-KEY = "mlplat/faults.state.json"
+KEY = f"mlplat/{STATE}"
 
 FEATURES = {"customer_id": "String", "event_time": "String", "minutes": "Fractional"}
 BEFORE: dict[str, Any] = {
@@ -94,6 +95,19 @@ class World:
         self.temporary.mkdir()
         tempfile.tempdir = str(self.temporary)
         return self
+
+    def rival(self) -> World:
+        """The same platform and state, in another process that has made no call yet."""
+        other = copy.copy(self)
+        other.wire = Wire(self.cloud, self.wire.folder)
+        other.session = session_on(other.wire, self.namespace, self.region)
+        other.wire.begin(no_fault, other.session)
+        return other
+
+    @property
+    def changes(self) -> list[Call]:
+        """The calls of its process that changed something; that a lock in S3 comes and goes is no change."""
+        return [call for call in self.wire.mutations if call.address != f"{STATE}.lock"]
 
     def look(self) -> Census:
         """Every object of the region."""
@@ -214,6 +228,8 @@ class Worlds:
     """What each phase calls when nothing goes wrong."""
     writes: dict[tuple[str, int], int] = field(default_factory=dict)
     """How often each phase writes to the disk, by the sort of failure (an errno)."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long each phase takes when nothing goes wrong, on this machine as busy as it is."""
 
     def alone(self, phase: Phase) -> World:
         """The phase's world, in a copy of the process."""
