@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
-
-from tests.faults.cloud import InProcessCloud
+from typing import Any, Protocol
 
 Census = dict[str, str]
 """Object (its kind and id) -> namespace and address that its tags name, or ""."""
+
+
+class Clients(Protocol):
+    """A cloud to look around in."""
+
+    account: str
+
+    def client(self, service: str, region: str) -> Any:
+        """A plain boto3 client."""
+
 
 EC2 = {
     "describe_vpcs": ("Vpcs", "VpcId"),
@@ -34,7 +42,7 @@ SAGEMAKER = {
 GONE = frozenset({"deleted", "deleting"})
 
 
-def census(cloud: InProcessCloud, region: str) -> Census:
+def census(cloud: Clients, region: str) -> Census:
     """Every object that is there and not on its way out."""
     found: Census = {}
     for kind, id, tags in (*_ec2(cloud.client("ec2", region)), *_by_name(cloud, region)):
@@ -56,7 +64,7 @@ def _ec2(ec2: Any) -> Iterator[tuple[str, str, dict[str, str]]]:
                 yield operation[9:-1], each[id], _map(each.get("Tags") or each.get("TagSet"))
 
 
-def _by_name(cloud: InProcessCloud, region: str) -> Iterator[tuple[str, str, dict[str, str]]]:
+def _by_name(cloud: Clients, region: str) -> Iterator[tuple[str, str, dict[str, str]]]:
     s3, iam, logs, glue, kms, sagemaker = (
         cloud.client(service, region) for service in ("s3", "iam", "logs", "glue", "kms", "sagemaker")
     )

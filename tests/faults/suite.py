@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.faults import cases, states
+from tests.faults import cases, lives, processes, rivals, states
 from tests.faults.trial import Case
 from tests.faults.world import Worlds
 
@@ -18,4 +18,7 @@ def every_case(worlds: Worlds, *, seeds: Sequence[int] = SEEDS) -> list[Case]:
         *cases.lasting(worlds, seeds=seeds),
         *states.at_writes(worlds),
         *states.damaged(worlds),
+        *rivals.at_once(worlds),
+        *processes.at_random(),
+        *lives.random_lives(),
     ]

@@ -30,7 +30,10 @@ def test_every_fault_at_every_call(worlds: Worlds) -> None:
     if chosen := os.environ.get("FAULTS_CASE"):
         found = [case for case in cases if chosen in str(case)]
         assert found, f"no case is called {chosen!r}"
-        failures = [told for case, result, _ in ran(found) for told in problems(case, result)]
+        failures = []
+        for case, result, seconds in ran(found):
+            print(f"{seconds:5.1f} s  {case}", *problems(case, result), sep="\n  ", flush=True)
+            failures += problems(case, result)
     else:
         record = Record()
         for number, (case, result, seconds) in enumerate(ran(record.begin(cases))):

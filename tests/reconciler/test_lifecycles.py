@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 from unittest.mock import patch
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.database import ExampleDatabase
 from tests.fakes import FakeLog, FakeModel, FakeNetwork, FakeTopic, Killed
 from tests.reconciler.conftest import World
 
@@ -26,7 +28,7 @@ KINDS = {"t": FakeTopic, "n": FakeNetwork, "m": FakeModel, "l": FakeLog}
 FAULTS = ("refuse", "drop", "lose", "kill_before", "kill_after")
 NODES = 6
 EXAMPLES = int(os.environ.get("LIFECYCLES", "150"))
-"""How many random lives; `make test` takes a sample, LIFECYCLES=10000 takes its time."""
+"""How many random lives; `make test` takes a sample, `make test-faults` 10,000."""
 
 
 @dataclass(frozen=True)
@@ -137,11 +139,8 @@ moving = st.builds(
 )
 
 
-@settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
-@given(lives, st.integers(0, 2))
-def test_whatever_goes_wrong_the_next_run_converges(lives: list[Life], lag: int) -> None:
+def live(lives: list[Life], lag: int) -> None:
+    """One platform through some configurations and its end."""
     with tempfile.TemporaryDirectory() as folder, patch("os.fsync"):  # nothing here pulls the plug
         world = World(Path(folder) / ".mlplat", parallelism=1)  # so that a failure can be had again
         world.cloud.lag = lag
@@ -168,11 +167,7 @@ def renamed(life: Life, names: dict[int, int], pairs: dict[str, str]) -> tuple[l
     return declared(life.nodes, names), Moves(dict(pairs))
 
 
-@settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
-@given(st.lists(moving, min_size=2, max_size=4), st.integers(0, 2), st.booleans())
-def test_renamed_addresses_keep_their_objects(lives: list[Life], lag: int, forgotten: bool) -> None:
+def live_and_move(lives: list[Life], lag: int, forgotten: bool) -> None:
     """Every rename stays in the configuration, as people leave them there. `forgotten`: the state is lost by then."""
     with tempfile.TemporaryDirectory() as folder, patch("os.fsync"):
         world = World(Path(folder) / ".mlplat", parallelism=1)
@@ -198,3 +193,26 @@ def test_renamed_addresses_keep_their_objects(lives: list[Life], lag: int, forgo
             world.destroy(reverse=True)
         world.destroy(reverse=True)
         assert (world.cloud.things, world.state.entries) == ({}, {})
+
+
+def many(live: Callable[..., None], number: int = EXAMPLES, kept: ExampleDatabase | None = None) -> Callable[[], None]:
+    """So many random lives. What fails is shrunk, `kept` where one is given, and tried first the next time."""
+    slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    limits = settings(max_examples=number, deadline=None, suppress_health_check=slow, print_blob=True)
+    limits = settings(limits, database=kept) if kept is not None else limits
+    return limits(given(*WAYS[live])(live))
+
+
+WAYS: dict[Callable[..., None], tuple[st.SearchStrategy[Any], ...]] = {
+    live: (lives, st.integers(0, 2)),
+    live_and_move: (st.lists(moving, min_size=2, max_size=4), st.integers(0, 2), st.booleans()),
+}
+"""What is drawn for each."""
+
+
+def test_whatever_goes_wrong_the_next_run_converges() -> None:
+    many(live)()
+
+
+def test_renamed_addresses_keep_their_objects() -> None:
+    many(live_and_move)()
