@@ -104,7 +104,7 @@ def test_rebuild_of_a_damaged_state_asks_keeps_it_and_makes_another(here: Path) 
     path.write_bytes(path.read_bytes()[:1000])
     assert refused("apply").hint == "mlplat state rebuild --namespace development"
     error = refused("state", "rebuild", "--no-auto-approve")
-    assert "30 found. Write this state?" in error.message
+    assert f"{len(before.entries)} found. Write this state?" in error.message
     assert str(error.hint).endswith("--auto-approve")
     assert error.exit_code == 2
     assert len(path.read_bytes()) == 1000

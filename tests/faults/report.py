@@ -37,8 +37,8 @@ the namespace's tags (after a destroy nothing does), and one more run makes no c
   killed, one of the next that come together goes on.
 
 Two rows have another ground. "Processes ended" are `mlplat apply` and `mlplat destroy` as processes on a real local
-cloud, each ended at a random moment by SIGKILL, SIGTERM or SIGINT, three times in a row. "Random lives" are random graphs
-of in-memory kinds, random edits, renames, lost states, failing calls and failing disks, found by hypothesis.
+cloud, each ended at a random moment by SIGKILL, SIGTERM or SIGINT, three times in a row. "Random lives" are random
+graphs of in-memory kinds, random edits, renames, lost states, failing calls and disks, found by hypothesis.
 
 A kill freezes the disk with the process: what its threads write after it is thrown away. "At once" counts the struck
 runs that succeeded themselves; "struck" the cases in which the fault came to pass (a poll more or less, a write shared
