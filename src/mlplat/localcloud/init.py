@@ -12,15 +12,25 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x04000000, 0x10000000, 0x20000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
+LOOK_EVERY = 0.25
+"""Seconds between two looks at memory and processes."""
+DISK_EVERY, DISK_SHARE = 1.0, 0.05
+"""Seconds between two looks at the disk, at least; a look may take so much of the time."""
+GIB = 1 << 30
+LOOKS = 3
+"""Looks without a find after which a tree is gone."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -128,16 +138,28 @@ def _run(spec: dict[str, Any]) -> NoReturn:
         _exec(spec)
     os.close(begins)
     os.read(begun, 1)
+    guard = Guard(spec["limits"]) if spec["limits"] and _sees_itself() else None
+    killed = _killed_by_the_system()
     while True:
-        ready, _, _ = select.select([lifeline, wake], [], [])
+        ready, _, _ = select.select([lifeline, wake], [], [], LOOK_EVERY if guard else None)
         if wake in ready:
             os.read(wake, 4096)
             status = _reap(payload)
             if status is not None:
+                if os.waitstatus_to_exitcode(status) in (-signal.SIGKILL, 137) and _killed_by_the_system() > killed:
+                    _say(lifeline, "memory the machine had none left")
                 _end_tree()
                 _end_as(status)
         if lifeline in ready:
             _obey(os.read(lifeline, 1), payload)
+        if guard and (verdict := guard.look()):
+            _say(lifeline, verdict)
+            _obey(b"", payload)
+
+
+def _say(lifeline: int, verdict: str) -> None:
+    with contextlib.suppress(OSError):  # the daemon is gone
+        os.write(lifeline, verdict.encode())
 
 
 def _exec(spec: dict[str, Any]) -> NoReturn:
@@ -147,6 +169,7 @@ def _exec(spec: dict[str, Any]) -> NoReturn:
         for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         os.chdir(spec["cwd"])
+        _limit(spec["limits"] or {})
         for name in spec["unset"]:
             os.environ.pop(name, None)
         os.execvp(spec["argv"][0], spec["argv"])  # noqa: S606
@@ -180,32 +203,147 @@ def _reap(payload: int) -> int | None:
 
 
 def _end_tree() -> None:
-    """Kill all that is left of the tree, until nothing is."""
+    """Kill all that is left of the tree, until several looks in a row find nothing: what forks and ends may be missed.
+
+    Process groups are killed whole, which no fork escapes.
+    """
     if os.getpid() == 1:
         return  # with the first process of a PID namespace, all others end
-    while left := _descendants():
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(-1, 0)
+    empty, own = 0, os.getpgrp()
+    while empty < LOOKS:
+        left = _descendants()
+        empty = 0 if left else empty + 1
+        for pid, group in left.items():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL) if group == own else os.killpg(group, signal.SIGKILL)
+        _reap(0)
 
 
-def _descendants() -> list[int]:
-    parents: dict[int, int] = {}
+def _descendants() -> dict[int, int]:
+    """The process group of each process below this one that has not ended."""
+    seen: dict[int, tuple[int, int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    found, front = list[int](), {os.getpid()}
+            state, parent, group, *_ = stat.read_text().rpartition(")")[2].split()
+            if state not in "ZX":
+                seen[int(stat.parent.name)] = int(parent), int(group)
+    found, front = dict[int, int](), {os.getpid()}
     while front:
-        front = {pid for pid, parent in parents.items() if parent in front}
-        found += front
+        front = {pid for pid, (parent, _) in seen.items() if parent in front}
+        found |= {pid: seen[pid][1] for pid in front}
     return found
 
 
 def _end_as(status: int) -> NoReturn:
     code = os.waitstatus_to_exitcode(status)
     os._exit(code if code >= 0 else 128 - code)
+
+
+class Guard:
+    """What the tree takes of memory, processes and disk, against its limits (`limits.Limits`)."""
+
+    def __init__(self, limits: dict[str, Any]) -> None:
+        self._limits = limits
+        self._next_disk = time.monotonic() + DISK_EVERY
+
+    def look(self) -> str | None:
+        """The cause and its text, when something is exceeded."""
+        pids = _tree()
+        if len(pids) > self._limits["processes"]:
+            return f"processes the container had more than {self._limits['processes']} processes"
+        return self._memory(pids) or self._disk()
+
+    def _memory(self, pids: list[int]) -> str | None:
+        most = self._limits["memory"]
+        if sum(map(_resident, pids)) <= most or (held := sum(map(_proportional, pids))) <= most:
+            return None
+        return f"memory the container held {held / GIB:.2f} GiB of memory, and may hold {most / GIB:.2f}"
+
+    def _disk(self) -> str | None:
+        begun = time.monotonic()
+        folder, most = self._limits["folder"], self._limits["disk"]
+        if folder is None or begun < self._next_disk:
+            return None
+        try:
+            held, free = _held(folder), os.statvfs(folder)
+        except OSError:
+            return None
+        finally:
+            self._next_disk = time.monotonic() + max(DISK_EVERY, (time.monotonic() - begun) / DISK_SHARE)
+        if most is not None and held > most:
+            return f"disk No space left on device: the container's files took {held / GIB:.2f} GiB of {most / GIB:.2f}"
+        if held > self._limits["reserve"] and free.f_bavail * free.f_frsize < self._limits["reserve"]:
+            return (
+                f"disk No space left on device: the container's files took {held / GIB:.2f} GiB, and the rest is taken"
+            )
+        return None
+
+
+def _tree() -> list[int]:
+    if os.getpid() == 1:
+        return [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]  # ours alone
+    return list(_descendants())
+
+
+def _resident(pid: int) -> int:
+    """Bytes in memory, those that are shared with others included."""
+    with contextlib.suppress(OSError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+    return 0
+
+
+def _proportional(pid: int) -> int:
+    """Bytes in memory, those that n processes share counted as an n-th. It costs more to ask for."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) << 10
+    return _resident(pid)
+
+
+def _held(folder: str) -> int:
+    """Bytes that the files of a folder take on its disk."""
+    total, front = 0, [folder]
+    while front:
+        with contextlib.suppress(OSError), os.scandir(front.pop()) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        front.append(entry.path)
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+    return total
+
+
+def _limit(limits: dict[str, Any]) -> None:
+    """What the kernel itself can hold to, of each process; and whom it kills first when the machine has no memory."""
+    wanted = {resource.RLIMIT_CORE: 0}
+    if limits.get("disk") is not None:
+        wanted[resource.RLIMIT_FSIZE] = limits["disk"]
+    for which, most in wanted.items():
+        with contextlib.suppress(OSError, ValueError):
+            hard = resource.getrlimit(which)[1]
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(which, (most, most))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _sees_itself() -> bool:
+    """Whether /proc is there, and of our own PID namespace."""
+    try:
+        return str(Path("/proc/self").readlink()) == str(os.getpid())
+    except OSError:
+        return False
+
+
+def _killed_by_the_system() -> int:
+    """How many processes the kernel has killed for want of memory, since it was started."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
 
 
 if __name__ == "__main__":

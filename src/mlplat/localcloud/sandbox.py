@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlplat.localcloud.limits import Limits
+
 INIT = Path(__file__).with_name("init.py")
 
 RUNGS = ("root", "bwrap", "user-namespace", "none")
@@ -41,6 +43,7 @@ def command(
     opt_ml: Path | None,
     lifeline: int,
     machine: Machine | None = None,
+    limits: Limits | None = None,
 ) -> list[str]:
     """The command line that runs `argv` on this rung, in a process with the environment `env`."""
     files = machine.files if machine else {}
@@ -52,6 +55,7 @@ def command(
         "cwd": str(cwd),
         "opt_ml": str(opt_ml) if opt_ml else None,
         "lifeline": lifeline,
+        "limits": limits.spec() if limits else None,
         "unset": [name for name in ("LC_CTYPE",) if name not in env],  # Python sets it when no locale is (PEP 538)
     }
     return [sys.executable, "-I", "-S", "-B", str(INIT), json.dumps(spec)]

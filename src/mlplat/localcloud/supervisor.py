@@ -7,12 +7,14 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mlplat.localcloud import processes, sandbox
+from mlplat.localcloud import limits, processes, sandbox
+from mlplat.localcloud.limits import Limits, Verdict
 from mlplat.localcloud.sandbox import Machine
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ class Supervisor:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.limits = limits.of_this_machine()
         self._registry = folder / "children"
         self._registry.mkdir(parents=True, exist_ok=True)
         self._children: set[Child] = set()
@@ -66,19 +69,22 @@ class Supervisor:
         on_line: Callable[[str], None] | None = None,
         label: str,
         machine: Machine | None = None,
+        limits: Limits | None = None,
     ) -> Child:
         """Start `argv` with exactly `env`; `on_line` gets its output, both streams merged, from a thread.
 
         `opt_ml` is what the child alone sees as /opt/ml, `machine` its host name and files of /etc. Where this machine
         can't do that, /opt/ml is replaced in `argv` and in the SM_* variables. A program that can't be found makes a
-        child that exits with 127.
+        child that exits with 127. `limits` are the supervisor's own when none are given.
         """
         if opt_ml and not self.private:
             argv = [sandbox.rewritten(each, opt_ml) for each in argv]
             env = sandbox.rewritten_environment(env, opt_ml)
         if self._is_closed():
             raise RuntimeError("the local cloud is stopping")
-        child = Child(self, argv, {**env, TAG: str(self.folder)}, cwd, opt_ml, on_line, label, machine)
+        child = Child(
+            self, argv, {**env, TAG: str(self.folder)}, cwd, opt_ml, on_line, label, machine, limits or self.limits
+        )
         with self._lock:
             self._children.add(child)
         child.attend()  # only now: it may end at once, and is then forgotten
@@ -137,30 +143,34 @@ class Child:
         opt_ml: Path | None,
         on_line: Callable[[str], None] | None,
         label: str,
-        machine: Machine | None = None,
+        machine: Machine | None,
+        limits: Limits,
     ) -> None:
         self.label, self._supervisor, self._on_line = label, supervisor, on_line
-        lifeline, self._lifeline = os.pipe()
+        self.verdict: Verdict | None = None
+        """Why it was ended for exceeding its limits, known before its end is."""
+        self._lifeline, lifeline = socket.socketpair()
         self._gone = threading.Event()
         self._talk = threading.Lock()
         command = sandbox.command(
-            supervisor.sandbox, argv, env=env, cwd=cwd, opt_ml=opt_ml, lifeline=lifeline, machine=machine
-        )
+            supervisor.sandbox, argv, env=env, cwd=cwd, opt_ml=opt_ml, lifeline=lifeline.fileno(), machine=machine,
+            limits=limits,
+        )  # fmt: skip
         try:
             self._process = subprocess.Popen(
                 command,
                 env=env,
-                pass_fds=[lifeline],
+                pass_fds=[lifeline.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         except BaseException:
-            os.close(self._lifeline)
+            self._lifeline.close()
             raise
         finally:
-            os.close(lifeline)
+            lifeline.close()
         self.pid = self._process.pid
         self._register()
 
@@ -191,14 +201,11 @@ class Child:
     def kill(self) -> None:
         """SIGKILL to the whole tree."""
         with self._talk:
-            if self._lifeline >= 0:
-                os.close(self._lifeline)  # the end of the lifeline: the first process kills all and goes
-                self._lifeline = -1
+            self._lifeline.close()  # the end of the lifeline: the first process kills all and goes
 
     def _say(self, word: bytes) -> None:
         with self._talk, contextlib.suppress(OSError):
-            if self._lifeline >= 0:
-                os.write(self._lifeline, word)
+            self._lifeline.send(word)
 
     def _register(self) -> None:
         record = {"pid": self.pid, "started": processes.started(self.pid), "label": self.label}
@@ -213,9 +220,17 @@ class Child:
         finally:
             self._process.wait()
             stdout.close()
+            self._judge()
             self.kill()
             self._supervisor._forget(self)
             self._gone.set()
+
+    def _judge(self) -> None:
+        """Read what the first process has said, if it did."""
+        with self._talk, contextlib.suppress(OSError):
+            self.verdict = Verdict.parse(self._lifeline.recv(4096, socket.MSG_DONTWAIT))
+        if self.verdict:
+            self._hear(f"The local cloud ended the container: {self.verdict.text}")
 
     def _hear(self, line: str) -> None:
         if self._on_line is None:

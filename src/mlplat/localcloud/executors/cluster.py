@@ -14,6 +14,7 @@ from pathlib import Path
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors.container_log import ContainerLog
 from mlplat.localcloud.executors.workspace import Workspace
+from mlplat.localcloud.limits import Verdict
 from mlplat.localcloud.sandbox import Machine
 from mlplat.localcloud.supervisor import Child
 
@@ -44,13 +45,19 @@ class End:
 
     host: Host
     code: int
+    verdict: Verdict | None = None
+    """Why the local cloud ended it, if it did."""
 
 
 class Cluster:
     """`make`, `start`, `wait`, `close`, `remove`, in this order; `stop` from any thread at any time."""
 
-    def __init__(self, cloud: Cloud, kind: str, job: str, count: int) -> None:
-        """`kind` and `job` name the folder, and the children for `mlplat local status`."""
+    def __init__(self, cloud: Cloud, kind: str, job: str, count: int, gigabytes: int | None = None) -> None:
+        """`kind` and `job` name the folder, and the children for `mlplat local status`.
+
+        Each host has a volume of so many gigabytes, or what the disk has.
+        """
+        self._volume = None if gigabytes is None else gigabytes << 30
         self._cloud, self._label = cloud, f"{kind}-job/{job}"
         self._root = cloud.folder / "jobs" / cloud.region / kind / job
         network = next(_networks) % (200 * 254)
@@ -119,13 +126,14 @@ class Cluster:
             on_line=heard,
             label=self._label if len(self.hosts) == 1 else f"{self._label}/{host.name}",
             machine=Machine(host.name, files),
+            limits=self._cloud.supervisor.limits.on(workspace.root, self._volume),
         )
         self._children[host.name] = child
         threading.Thread(target=self._attend, args=(host, child), daemon=True).start()
 
     def _attend(self, host: Host, child: Child) -> None:
         code = child.wait()
-        self._ended.put(End(host, -1 if code is None else code))
+        self._ended.put(End(host, -1 if code is None else code, child.verdict))
 
     def wait(self, patience: float) -> End | None:
         """Until all have ended: the first that failed, or the first host's end; None after `patience` seconds.

@@ -23,6 +23,12 @@ LONGEST = 65_536
 """Characters of one event: never more than 256 KB in UTF-8."""
 
 
+MOST, REFILL = 256 << 20, 1 << 20
+"""Bytes that a container may print at once, and each second after that; what is more is counted, and left out."""
+KEPT_WITH_AN_EVENT = 600
+"""Bytes of memory that an event costs beside its text."""
+
+
 class Event(NamedTuple):
     """One event of the stream; `time` in milliseconds."""
 
@@ -42,19 +48,42 @@ class ContainerLog:
         self._cloud, self._group, self._stream = cloud, group, stream
         self._events: queue.Queue[Event | None] = queue.Queue(WAITING)
         self._newest = 0
+        self._allowance, self._since, self._left_out = float(MOST), time.monotonic(), 0
         self._thread = threading.Thread(target=self._write, name=f"log {stream}", daemon=True)
         self._thread.start()
 
     def line(self, text: str) -> None:
-        """Take a line; waits when too many are on their way."""
+        """Take a line; waits when too many are on their way, and leaves it out when too many have come."""
+        if not self._affords(len(text) + KEPT_WITH_AN_EVENT):
+            self._left_out += 1
+            return
+        self._tell_left_out()
+        self._take(text)
+
+    def close(self) -> None:
+        """Write what is left and end."""
+        self._tell_left_out()
+        self._events.put(None)
+        self._thread.join()
+
+    def _take(self, text: str) -> None:
         self._newest = max(self._newest, time.time_ns() // 1_000_000)  # the events of a call must be in order
         for part in parts(text):
             self._events.put(Event(self._newest, part))
 
-    def close(self) -> None:
-        """Write what is left and end."""
-        self._events.put(None)
-        self._thread.join()
+    def _affords(self, size: int) -> bool:
+        now = time.monotonic()
+        self._allowance = min(MOST, self._allowance + (now - self._since) * REFILL)
+        self._since = now
+        if self._allowance < (MOST / 16 if self._left_out else size):  # once it floods, until it has ebbed for a while
+            return False
+        self._allowance -= size
+        return True
+
+    def _tell_left_out(self) -> None:
+        if self._left_out:
+            self._take(f"The local cloud left out {self._left_out} lines: there were too many")
+            self._left_out = 0
 
     def _write(self) -> None:
         self._make_stream()

@@ -121,6 +121,7 @@ class ModelServer:
             opt_ml=self._folder / "ml",
             on_line=self._log.line,
             label=self._label,
+            limits=self._cloud.supervisor.limits.on(self._folder),
         )
 
     def _keep_up(self) -> None:

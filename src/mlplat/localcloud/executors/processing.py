@@ -46,7 +46,7 @@ class ProcessingRun:
     def __init__(self, cloud: Cloud, job: dict[str, Any], finished: Callable[[], None] = lambda: None) -> None:
         self._cloud, self._job, self._finished = cloud, job, finished
         self._name: str = job["ProcessingJobName"]
-        self._cluster = Cluster(cloud, "processing", self._name, instances(job))
+        self._cluster = Cluster(cloud, "processing", self._name, instances(job), volume(job))
         self._stopping = threading.Event()
 
     def start(self) -> None:
@@ -154,6 +154,8 @@ class ProcessingRun:
             self._cluster.close()
         if self._stopping.is_set() or end is None:
             return False
+        if end.verdict:
+            raise JobFailed(end.verdict.reason)
         if end.code != 0:
             raise JobFailed(algorithm_error(end.host.workspace.said("message"), end.code))
         return True
@@ -194,6 +196,12 @@ def instances(job: Mapping[str, Any]) -> int:
     """How many hosts the job has."""
     cluster = job["ProcessingResources"]["ClusterConfig"]
     return int(cluster.get("SelectedInstanceCount", cluster.get("InstanceCount", 1)))
+
+
+def volume(job: Mapping[str, Any]) -> int | None:
+    """Gigabytes of each host's volume."""
+    found: int | None = job["ProcessingResources"]["ClusterConfig"].get("VolumeSizeInGB")
+    return found
 
 
 def describe(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -207,7 +207,8 @@ class TrainingRun:
         return self._stopping or self._reclaimed is not None
 
     def _machines(self) -> Cluster:
-        return Cluster(self._cloud, "training", self._name, training_config.count(self._job))
+        volume = self._job["ResourceConfig"].get("VolumeSizeInGB")
+        return Cluster(self._cloud, "training", self._name, training_config.count(self._job), volume)
 
 
 def _save(copying: Copying) -> None:
@@ -219,4 +220,6 @@ def _save(copying: Copying) -> None:
 
 
 def _failure(end: End | None) -> str:
+    if end and end.verdict:
+        return end.verdict.reason
     return algorithm_error(end.host.workspace.said("failure"), end.code) if end else algorithm_error("", 137)

@@ -111,6 +111,8 @@ class TransformRun:
             return
         for host in hosts:
             self._upload(host)
+        if verdict := next((each.verdict for each in self._servers if each.verdict), None):
+            raise JobFailed(verdict.reason)
         if failed:
             client = all(each.client for each in failed)
             raise JobFailed(f"{'Client' if client else 'Algorithm'}Error: See job logs for more information")

@@ -14,6 +14,7 @@ from mlplat.localcloud.executors.container_log import ContainerLog
 from mlplat.localcloud.executors.model_data import Container, ModelDataError
 from mlplat.localcloud.executors.progress import JobFailed
 from mlplat.localcloud.executors.router import Connections, HungUp, TimedOut, Unreachable
+from mlplat.localcloud.limits import Verdict
 from mlplat.localcloud.supervisor import Child
 
 STARTUP = 600.0
@@ -60,6 +61,7 @@ class TransformServer:
             opt_ml=workspace.ml,
             on_line=self._log.line,
             label=f"transform-job/{self._job['TransformJobName']}",
+            limits=self._cloud.supervisor.limits.on(workspace.root),
         )
         self._wait(self._child)
 
@@ -70,6 +72,8 @@ class TransformServer:
                 if self._connections.send("GET", "/ping", timeout=PING_TIMEOUT).status == 200:
                     return
             time.sleep(PING_EVERY)
+        if child.verdict:
+            raise JobFailed(child.verdict.reason)
         raise JobFailed(
             "AlgorithmError: Model container failed to respond to ping; Please ensure /ping endpoint is implemented "
             "and responds with an HTTP 200 status code"
@@ -105,6 +109,11 @@ class TransformServer:
         said = answer.body.decode(errors="replace")[:1024]
         words = f"Bad HTTP status received from algorithm: {answer.status}"
         raise Refused(f"{words}\n{said}", client=400 <= answer.status < 500)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Why the local cloud ended the process, if it did."""
+        return self._child.verdict if self._child else None
 
     def stop(self, grace: float) -> None:
         """End the process."""
