@@ -9,8 +9,9 @@ from mlplat.localcloud.routing import Route
 from mlplat.localcloud.validation.constraints import NOT_NULL, Fault
 
 MALFORMED = "The XML you provided was not well-formed or did not validate against our published schema"
-NOT_CHECKED = frozenset({"LocationConstraint", "NotificationConfiguration"})
-"""S3 has errors of its own for regions and for events that it doesn't know; moto has them too."""
+NOT_CHECKED = frozenset({"LocationConstraint", "NotificationConfiguration", "ChecksumMode"})
+"""S3 has errors of its own for regions and for events that it doesn't know; moto has them too. The C++ SDK (pyarrow)
+sends `enabled` for a checksum mode whose one value is ENABLED, and S3 takes it."""
 
 HEADERS = {
     "StorageClass": ("InvalidStorageClass", "The storage class you specified is not valid"),
