@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 EVERYTHING = "*"
@@ -39,18 +40,28 @@ class WatchedLock:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self.count = 0
+        self.watch: Callable[[], None] | None = None
+        """Called just before it is let go for good, still held."""
+        self._depth = 0
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """As threading's."""
-        return self._lock.acquire(blocking, timeout)
+        taken = self._lock.acquire(blocking, timeout)
+        self._depth += taken
+        return taken
 
     def release(self) -> None:
         """As threading's."""
         self.count += 1
-        self._lock.release()
+        try:
+            if self._depth == 1 and self.watch is not None:
+                self.watch()
+        finally:
+            self._depth -= 1
+            self._lock.release()
 
     def __enter__(self) -> bool:
-        return self._lock.acquire()
+        return self.acquire()
 
     def __exit__(self, *_: Any) -> None:
         self.release()

@@ -48,7 +48,7 @@ class Control:
 
     def _advance(self, asked: dict[str, str]) -> Reply:
         self._clouds.heart.advance(float(asked["seconds"]))
-        return _reply(200, {})
+        return _reply(200, {"now": self._host.clock.now().isoformat()})
 
     def _interrupt(self, asked: dict[str, str]) -> Reply:
         from mlplat.localcloud.executors import training

@@ -16,6 +16,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +153,9 @@ def interrupt(address: Address, job: str, *, region: str, seconds: float) -> Non
         raise LocalCloudError(f"interrupting training job {job}: {problem}", hint="mlplat local status")
 
 
-def advance(address: Address, seconds: float) -> None:
-    """Move the clock of alarms, schedules and retries ahead; what is due by then has begun when this returns."""
-    _ask(address, 60.0, f"/_localcloud/advance?seconds={seconds}")
+def advance(address: Address, seconds: float) -> datetime:
+    """Move the clock of alarms, schedules and retries ahead; what is due by then has begun. The time that it shows."""
+    return datetime.fromisoformat(_ask(address, 60.0, f"/_localcloud/advance?seconds={seconds}")["now"])
 
 
 def stop(folder: Path, *, grace: float = 15.0) -> bool:

@@ -52,6 +52,11 @@ def extend(service: str) -> None:
             from mlplat.localcloud.lambdas import functions
 
             functions.register()
+    if service == "events":
+        with _extending:
+            from mlplat.localcloud.eventbridge import bus
+
+            bus.register()
     if service == "ec2":
         with _extending:
             from mlplat.localcloud import ec2

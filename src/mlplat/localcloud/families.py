@@ -22,12 +22,25 @@ def families() -> tuple[type, ...]:
     """Every class of operations, whatever its service."""
     from mlplat.localcloud import sagemaker
     from mlplat.localcloud.athena import QueryExecutions, WorkGroups
+    from mlplat.localcloud.cloudwatch import Alarms
+    from mlplat.localcloud.eventbridge import States, Timers
     from mlplat.localcloud.iam import PolicySimulation
     from mlplat.localcloud.lambdas import Functions
     from mlplat.localcloud.logs import LogGroupKeys
     from mlplat.localcloud.tagging import Tagging
 
-    return (*sagemaker.FAMILIES, QueryExecutions, WorkGroups, PolicySimulation, LogGroupKeys, Tagging, Functions)
+    return (
+        *sagemaker.FAMILIES,
+        QueryExecutions,
+        WorkGroups,
+        PolicySimulation,
+        LogGroupKeys,
+        Tagging,
+        Functions,
+        Alarms,
+        Timers,
+        States,
+    )
 
 
 class Clouds:

@@ -47,30 +47,30 @@ class PolicySimulation:
 
     def simulate_principal_policy(self, request: dict[str, Any]) -> dict[str, Any]:
         """Each action on each resource, by the policies of the user, group or role. Not paginated."""
-        documents = self._documents(request["PolicySourceArn"])
-        documents |= {
-            f"PolicyInputList.{i}": json.loads(d) for i, d in enumerate(request.get("PolicyInputList", ()), 1)
-        }
+        found = documents(self._cloud, request["PolicySourceArn"])
+        found |= {f"PolicyInputList.{i}": json.loads(d) for i, d in enumerate(request.get("PolicyInputList", ()), 1)}
         entries = request.get("ContextEntries", ())
         context = {each["ContextKeyName"].lower(): each["ContextKeyValues"] for each in entries}
         results = [
-            _result(action, resource, policies.decide(documents, action, resource, context))
+            _result(action, resource, policies.decide(found, action, resource, context))
             for action in request["ActionNames"]
             for resource in request.get("ResourceArns") or ["*"]
         ]
         return {"EvaluationResults": results, "IsTruncated": False}
 
-    def _documents(self, arn: str) -> dict[str, Mapping[str, Any]]:
-        from moto.iam.models import iam_backends
 
-        backend = iam_backends[self._cloud.account][self._cloud.partition]
-        kind, _, name = arn.rpartition(":")[2].partition("/")
-        collections = {"role": backend.roles, "user": backend.users, "group": backend.groups}
-        found = [each for each in collections.get(kind, {}).values() if each.arn == arn]
-        if not found:
-            raise AwsError("NoSuchEntity", f"The {kind} with name {name.rpartition('/')[2]} cannot be found.", 404)
-        entities = found + ([g for g in backend.groups.values() if found[0] in g.users] if kind == "user" else [])
-        return {name: document for entity in entities for name, document in _policies_of(entity)}
+def documents(cloud: Cloud, arn: str) -> dict[str, Mapping[str, Any]]:
+    """The policies of a user (with its groups), group or role, inline and attached. Raises NoSuchEntity."""
+    from moto.iam.models import iam_backends
+
+    backend = iam_backends[cloud.account][cloud.partition]
+    kind, _, name = arn.rpartition(":")[2].partition("/")
+    collections = {"role": backend.roles, "user": backend.users, "group": backend.groups}
+    found = [each for each in list(collections.get(kind, {}).values()) if each.arn == arn]
+    if not found:
+        raise AwsError("NoSuchEntity", f"The {kind} with name {name.rpartition('/')[2]} cannot be found.", 404)
+    entities = found + ([g for g in backend.groups.values() if found[0] in g.users] if kind == "user" else [])
+    return {name: document for entity in entities for name, document in _policies_of(entity)}
 
 
 def _policies_of(entity: Any) -> list[tuple[str, Mapping[str, Any]]]:

@@ -77,10 +77,4 @@ def check_key(cloud: Cloud, key_id: str, group: str) -> None:
 
 
 def _lets_in(key: Any, service: str, context: policies.Context) -> bool:
-    for statement in policies.listed(json.loads(key.policy)["Statement"]):
-        principal = statement.get("Principal", {})
-        names = ["*"] if principal == "*" else [each for kind in principal.values() for each in policies.listed(kind)]
-        allows = statement["Effect"] == "Allow" and policies.concerns(statement, "kms:GenerateDataKey", "*")
-        if allows and ("*" in names or service in names) and policies.holds(statement.get("Condition", {}), context):
-            return True
-    return False
+    return policies.lets_in(json.loads(key.policy), service, "kms:GenerateDataKey", "*", context)

@@ -44,6 +44,19 @@ def decide(documents: Mapping[str, Document], action: str, resource: str, contex
     return decision
 
 
+def lets_in(document: Document, principal: str, action: str, resource: str, context: Context) -> bool:
+    """Whether a resource's own policy allows the action to a principal: a service, or an ARN."""
+    statements = [each for each in listed(document.get("Statement")) if principal in _principals(each, principal)]
+    return decide({"policy": {"Statement": statements}}, action, resource, context).outcome == "allowed"
+
+
+def _principals(statement: Document, principal: str) -> list[str]:
+    """Those that the statement names; `principal` among them when everybody is meant."""
+    named = statement.get("Principal", {})
+    found = ["*"] if named == "*" else [each for kind in named.values() for each in listed(kind)]
+    return [principal] if "*" in found else found
+
+
 def concerns(statement: Document, action: str, resource: str) -> bool:
     """Whether the statement speaks of this action (compared without case) on this resource (with it)."""
     return _named(statement, "Action", action, lower=True) and _named(statement, "Resource", resource, lower=False)
