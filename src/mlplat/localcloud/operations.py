@@ -33,7 +33,10 @@ SERVICES = (
 
 BY_KEEPING = {
     "athena": r"\w+(WorkGroup|WorkGroups|NamedQuery|NamedQueries|PreparedStatement)|TagResource|UntagResource",
-    "cloudwatch": r"PutMetricData|GetMetric(Data|Statistics)|ListMetrics|TagResource|UntagResource|ListTagsForResource",
+    "cloudwatch": r"(PutMetric|GetMetric)(Data|Statistics)|ListMetrics|TagResource|UntagResource|ListTagsForResource"
+    r"|\w*Alarms?(State|Actions|History|ForMetric)?",
+    "events": r"(Put|Remove)(Rule|Targets|Events)|\w+(Rule|EventBus|EventBuses|Rules|Archive|Archives)|\w*ByTarget"
+    r"|List(TargetsByRule|TagsForResource)|TagResource|UntagResource",
     "glue": r"\w*(Database|Databases|Table|Tables|TableVersions?|Partitions?|PartitionIndexes|Tags|Resource)",
     "iam": r"(?!.*Account)\w*(Role|Polic|Entities)\w*|\w*(User|Users|Group|Groups|AccessKey|AccessKeys)",
     "kms": r"\w+",
@@ -42,6 +45,7 @@ BY_KEEPING = {
     "resourcegroupstaggingapi": r"\w+",
     "s3": r"(?!.*(Accelerate|Inventory|Lifecycle|Logging|Website|Restore))\w+",
     "sagemaker-metrics": r"\w+",
+    "scheduler": r"\w+",
     "sns": r"\w*(Topic|Subscri|Publish)\w*|TagResource|UntagResource|ListTagsForResource",
     "sqs": r"\w+",
     "sts": r"\w+",
