@@ -57,6 +57,7 @@ def test_flags_over_environment_over_namespace_over_default(
         ("ENABLE_MODEL_MONITORING", "1", "monitoring.enabled", True),
         ("MLPLAT_REGION", "eu-west-1", "region", "eu-west-1"),
         ("MLPLAT_LOCAL__TRANSITION_DELAY_SECONDS", "2", "local.transition_delay_seconds", 2),
+        ("MLPLAT_LOCAL__EVENTUAL_CONSISTENCY_READS", "3", "local.eventual_consistency_reads", 3),
         ("MLPLAT_NETWORK__FLOW_LOGS", "Off", "network.flow_logs", False),
         ("MLPLAT_NETWORK__INTERFACE_ENDPOINTS", "kms, sts", "network.interface_endpoints", ["kms", "sts"]),
         ("MLPLAT_NETWORK__INTERFACE_ENDPOINTS", '["kms"]', "network.interface_endpoints", ["kms"]),

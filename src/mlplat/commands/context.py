@@ -59,7 +59,11 @@ def session_of(settings: Settings) -> Session:
     if settings.target == "local":
         from mlplat.commands.local import connect
 
-        cloud = connect(FOLDER / "local", settings.local.transition_delay_seconds)
+        cloud = connect(
+            FOLDER / "local",
+            settings.local.transition_delay_seconds,
+            settings.local.eventual_consistency_reads,
+        )
         return Session(
             settings.namespace,
             settings.region,

@@ -27,8 +27,12 @@ DelayOption = Annotated[
     float, typer.Option("--transition-delay", min=0.0, help="Seconds that objects stay Creating, Updating, Deleting.")
 ]
 
+ReadsOption = Annotated[
+    int, typer.Option("--eventual-consistency-reads", min=0, help="How often a new object is not found at first.")
+]
 
-def connect(folder: Path = FOLDER, transition_delay: float = 0.5) -> Address:
+
+def connect(folder: Path = FOLDER, transition_delay: float = 0.5, eventual_consistency_reads: int = 0) -> Address:
     """The folder's local cloud, started when it is not running; this process reaches it past any proxy."""
     from mlplat.localcloud import daemon
 
@@ -37,16 +41,28 @@ def connect(folder: Path = FOLDER, transition_delay: float = 0.5) -> Address:
     if running is not None:
         return running
     with output.working("starting the local cloud"):
-        return daemon.ensure(folder, transition_delay=transition_delay)
+        return daemon.ensure(
+            folder, transition_delay=transition_delay, eventual_consistency_reads=eventual_consistency_reads
+        )
 
 
 @app.command()
-def start(port: PortOption = 0, transition_delay: DelayOption = 0.5, json: JsonOption = False) -> None:
+def start(
+    port: PortOption = 0,
+    transition_delay: DelayOption = 0.5,
+    eventual_consistency_reads: ReadsOption = 0,
+    json: JsonOption = False,
+) -> None:
     """Start the local cloud, or find it running."""
     from mlplat.localcloud import daemon
 
     with output.working("starting the local cloud"):
-        address = daemon.start(FOLDER, port=port, transition_delay=transition_delay)
+        address = daemon.start(
+            FOLDER,
+            port=port,
+            transition_delay=transition_delay,
+            eventual_consistency_reads=eventual_consistency_reads,
+        )
     if output.mode.json:
         output.data(_about(address))
         return
@@ -157,6 +173,7 @@ def _about(address: Address) -> dict[str, Any]:
         "version": address.version,
         "folder": str(address.folder),
         "transition_delay": address.transition_delay,
+        "eventual_consistency_reads": address.eventual_consistency_reads,
     }
 
 

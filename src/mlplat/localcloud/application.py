@@ -18,7 +18,7 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from mlplat.localcloud import extensions, routing, rules, signatures, wire
+from mlplat.localcloud import consistency, extensions, routing, rules, signatures, wire
 from mlplat.localcloud.changes import EVERYTHING
 from mlplat.localcloud.cloud import AGENT, Host
 from mlplat.localcloud.control import Control
@@ -62,13 +62,10 @@ class Application(DomainDispatcherApplication):
         try:
             self._admit(route)
             checking.check(route)
-            handler = self._clouds.handler(route)
-            if handler is None:
-                return self._from_moto(route, environ)
-            try:
-                return wire.answer(route, handler(wire.parse(route)))
-            except NotMine:
-                return self._from_moto(route, environ)
+            if not self._host.freshness.reads:
+                return self._handled(route, environ)
+            cloud = self._clouds.cloud(route.region)
+            return consistency.before(route, cloud) or consistency.after(route, cloud, self._handled(route, environ))
         except AwsError as error:
             return wire.refuse(route, error)
         except BadRequest:
@@ -77,6 +74,15 @@ class Application(DomainDispatcherApplication):
             log.exception("%s %s failed", route.service, route.operation_name)
             text = "We encountered an internal error. `mlplat local logs` of the local cloud tells more."
             return wire.refuse(route, AwsError("InternalFailure", text, 500))
+
+    def _handled(self, route: Route, environ: dict[str, Any]) -> Reply:
+        handler = self._clouds.handler(route)
+        if handler is None:
+            return self._from_moto(route, environ)
+        try:
+            return wire.answer(route, handler(wire.parse(route)))
+        except NotMine:
+            return self._from_moto(route, environ)
 
     def _admit(self, route: Route) -> None:
         """Only who has a secret of ours, and signed with it."""

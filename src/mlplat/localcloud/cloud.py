@@ -13,6 +13,7 @@ from typing import Any
 
 from mlplat.localcloud.changes import Changes, WatchedLock
 from mlplat.localcloud.clock import Clock
+from mlplat.localcloud.freshness import Freshness
 from mlplat.localcloud.locks import Locks
 from mlplat.localcloud.supervisor import Supervisor
 
@@ -41,6 +42,7 @@ class Host:
     supervisor: Supervisor
     transition_delay: float = 0.5
     """Seconds that objects stay Creating, Updating, Deleting."""
+    freshness: Freshness = field(default_factory=Freshness)
     locks: Locks = field(default_factory=Locks)
     changes: Changes = field(default_factory=Changes)
     clock: Clock = field(default_factory=Clock)

@@ -45,6 +45,7 @@ class Address:
     instance: str
     version: str
     transition_delay: float
+    eventual_consistency_reads: int
 
     @property
     def role(self) -> str:
@@ -104,15 +105,30 @@ def around_proxies() -> dict[str, str]:
     return {"NO_PROXY": value, "no_proxy": value}
 
 
-def ensure(folder: Path, *, region: str = "us-east-1", transition_delay: float = 0.5) -> Address:
+def ensure(
+    folder: Path, *, region: str = "us-east-1", transition_delay: float = 0.5, eventual_consistency_reads: int = 0
+) -> Address:
     """The folder's local cloud, started if it doesn't run. Safe to call from many processes at once."""
-    return status(folder) or start(folder, region=region, transition_delay=transition_delay)
+    return status(folder) or start(
+        folder,
+        region=region,
+        transition_delay=transition_delay,
+        eventual_consistency_reads=eventual_consistency_reads,
+    )
 
 
-def start(folder: Path, *, port: int = 0, region: str = "us-east-1", transition_delay: float = 0.5) -> Address:
+def start(
+    folder: Path,
+    *,
+    port: int = 0,
+    region: str = "us-east-1",
+    transition_delay: float = 0.5,
+    eventual_consistency_reads: int = 0,
+) -> Address:
     """Start the folder's local cloud and wait until it answers; the running one, if there is one.
 
-    `port` 0 lets the kernel choose. Raises LocalCloudError when the port is taken or it can't run.
+    `port` 0 lets the kernel choose. `eventual_consistency_reads`: how often a new object is not found at
+    first. Raises LocalCloudError when the port is taken or it can't run.
     """
     folder = folder.absolute()
     if importlib.util.find_spec("moto") is None:
@@ -122,7 +138,7 @@ def start(folder: Path, *, port: int = 0, region: str = "us-east-1", transition_
     with _starting(folder):
         running = status(folder)
         if running is None:
-            return _launch(folder, port, region, transition_delay)
+            return _launch(folder, port, region, transition_delay, eventual_consistency_reads)
         if port and not running.url.endswith(f":{port}"):
             raise LocalCloudError(
                 f"starting the local cloud on port {port}: it already runs at {running.url}", hint="mlplat local stop"
@@ -182,12 +198,18 @@ def reset(folder: Path) -> Address | None:
         for entry in folder.iterdir():
             if entry.name not in ("start.lock", "daemon.lock"):
                 shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-    return before and start(folder, region=before.region, transition_delay=before.transition_delay)
+    return before and start(
+        folder,
+        region=before.region,
+        transition_delay=before.transition_delay,
+        eventual_consistency_reads=before.eventual_consistency_reads,
+    )
 
 
-def _launch(folder: Path, port: int, region: str, transition_delay: float) -> Address:
+def _launch(folder: Path, port: int, region: str, transition_delay: float, reads: int) -> Address:
     command = [sys.executable, "-m", "mlplat.localcloud.server", str(folder)]
     command += ["--port", str(port), "--region", region, "--transition-delay", str(transition_delay)]
+    command += ["--eventual-consistency-reads", str(reads)]
     (folder / "daemon.json").unlink(missing_ok=True)
     output = folder / "daemon.log"
     with output.open("ab") as log:

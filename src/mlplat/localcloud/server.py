@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--transition-delay", type=float, default=0.5)
+    parser.add_argument("--eventual-consistency-reads", type=int, default=0)
     args = parser.parse_args(argv)
     _forget_the_parent()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         store = Store(folder)
         sock = _listen(args.port, int(store.identity().get("port", 0)))
-        Server(folder, store, sock, args.region, args.transition_delay).run()
+        Server(folder, store, sock, args.region, args.transition_delay, args.eventual_consistency_reads).run()
     except StoreRefused as error:
         print(error, file=sys.stderr)  # noqa: T201 - `daemon` reads the last line
         sys.exit(REFUSED)
@@ -57,8 +58,17 @@ def main(argv: list[str] | None = None) -> None:
 class Server:
     """Everything of one running local cloud."""
 
-    def __init__(self, folder: Path, store: Store, sock: socket.socket, region: str, transition_delay: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        sock: socket.socket,
+        region: str,
+        transition_delay: float,
+        eventual_consistency_reads: int = 0,
+    ) -> None:
         from mlplat.localcloud.cloud import Host
+        from mlplat.localcloud.freshness import Freshness
         from mlplat.localcloud.request_log import RequestLog
         from mlplat.localcloud.supervisor import Supervisor
 
@@ -82,8 +92,14 @@ class Server:
             secret_key=identity["secret_key"],
             supervisor=self.supervisor,
             transition_delay=transition_delay,
+            freshness=Freshness(eventual_consistency_reads),
         )
-        self._about = {"region": region, "account": ACCOUNT, "transition_delay": transition_delay}
+        self._about = {
+            "region": region,
+            "account": ACCOUNT,
+            "transition_delay": transition_delay,
+            "eventual_consistency_reads": eventual_consistency_reads,
+        }
         self._ready = threading.Event()
 
     def run(self) -> None:

@@ -18,7 +18,7 @@ def lets_in(cloud: Cloud, role: str, service: str) -> bool:
 
     backend = iam_backends[cloud.account][cloud.partition]
     found = next((each for each in list(backend.roles.values()) if each.name == role), None)
-    if found is None:
+    if found is None or cloud.host.freshness.hides(f"assuming {found.arn}"):
         return False
     statements = policies.listed(json.loads(unquote(found.assume_role_policy_document)).get("Statement"))
     concerning = [each["Effect"] for each in statements if _is_about(each, service)]

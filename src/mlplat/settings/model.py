@@ -202,6 +202,7 @@ class Local(Section):
     """The local cloud."""
 
     transition_delay_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.5
+    eventual_consistency_reads: Annotated[int, Field(ge=0, le=100)] = 0
 
 
 class Settings(BaseSettings):

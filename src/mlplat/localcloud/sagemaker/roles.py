@@ -19,7 +19,8 @@ def check_role(cloud: Cloud, arn: str) -> None:
         role = iam.get_role(RoleName=arn.rpartition("/")[2])["Role"]
     except iam.exceptions.NoSuchEntityException:
         role = None
-    if role is None or role["Arn"] != arn or not trusts(role["AssumeRolePolicyDocument"]):
+    fresh = cloud.host.freshness.hides(f"assuming {arn}")
+    if fresh or role is None or role["Arn"] != arn or not trusts(role["AssumeRolePolicyDocument"]):
         raise invalid(
             f"Could not assume role {arn}. Please ensure that the role exists and allows principal '{SERVICE}' to "
             "assume the role."
