@@ -44,6 +44,10 @@ class Thing:
     stale: int = 0
     """So many reads see the fields of `before`."""
 
+    def holds(self, id: str) -> bool:
+        """Whether its links keep what they refer to."""
+        return self.kind == FakeGate.kind and id in self.fields["links"]
+
 
 @dataclass
 class FakeCloud:
@@ -226,7 +230,7 @@ class Fake(Resource):
         cloud = cloud_of(aws)
 
         def remove() -> None:
-            users = [thing for thing in cloud.things.values() if thing.fields["host"] == id]
+            users = [thing for thing in cloud.things.values() if thing.fields["host"] == id or thing.holds(id)]
             if users:
                 raise refused("delete", "DependencyViolation", f"{id} is used by {users[0].id}")
             thing = cloud.things.get((self.kind, id))
@@ -335,8 +339,27 @@ class FakeLog(Fake):
     adopts_untagged: ClassVar[bool] = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class FakeGate(Fake):
+    """What its links refer to is not deleted, but it can let go."""
+
+    kind: ClassVar[str] = "fake_gate"
+    immutable: ClassVar[frozenset[str]] = frozenset({"shape", "host"})
+    holds: ClassVar[frozenset[str]] = frozenset({"links"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeRunner(Fake):
+    """What uses it stays where its links lead."""
+
+    kind: ClassVar[str] = "fake_runner"
+    immutable: ClassVar[frozenset[str]] = frozenset({"shape", "host", "links"})
+    lends: ClassVar[frozenset[str]] = frozenset({"links"})
+
+
 FAKE_KINDS: dict[str, type[Resource]] = {
-    kind.kind: KINDS.pop(kind.kind) for kind in (FakeTopic, FakeNetwork, FakeModel, FakeVault, FakeLog)
+    kind.kind: KINDS.pop(kind.kind)
+    for kind in (FakeTopic, FakeNetwork, FakeModel, FakeVault, FakeLog, FakeGate, FakeRunner)
 }
 """Not among the real kinds unless a test puts them there (see tests/reconciler/conftest.py)."""
 

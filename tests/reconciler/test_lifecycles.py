@@ -16,7 +16,7 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.database import ExampleDatabase
-from tests.fakes import FakeLog, FakeModel, FakeNetwork, FakeTopic, Killed
+from tests.fakes import FakeGate, FakeLog, FakeModel, FakeNetwork, FakeTopic, Killed
 from tests.reconciler.conftest import World
 
 from mlplat.errors import MlplatError
@@ -24,7 +24,9 @@ from mlplat.reconciler import journal
 from mlplat.reconciler.moves import Moves
 from mlplat.resources.base import Declared, Ref, Resource
 
-KINDS = {"t": FakeTopic, "n": FakeNetwork, "m": FakeModel, "l": FakeLog}
+KINDS = {"t": FakeTopic, "n": FakeNetwork, "m": FakeModel, "l": FakeLog, "g": FakeGate}
+KIND_OF = "tnmlgn"
+"""By the number of a node."""
 FAULTS = ("refuse", "drop", "lose", "kill_before", "kill_after")
 NODES = 6
 EXAMPLES = int(os.environ.get("LIFECYCLES", "150"))
@@ -52,7 +54,7 @@ def graphs(draw: st.DrawFn) -> dict[int, Node]:
     numbers = draw(st.permutations(range(NODES)))[: draw(st.integers(0, NODES))]
     nodes: dict[int, Node] = {}
     for number in numbers:
-        kind, before = "tnml"[number % 4], sorted(nodes)
+        kind, before = KIND_OF[number], sorted(nodes)
         hosts = [each for each in before if kind in "tn"]
         nodes[number] = Node(
             kind=kind,
@@ -69,7 +71,7 @@ def declared(nodes: dict[int, Node], names: Names = MappingProxyType({})) -> lis
 
 
 def address(number: int, name: int = 0) -> str:
-    return f"{'ab'[number % 2]}.{KINDS['tnml'[number % 4]].kind}.x{number}{'y' * name}"
+    return f"{'ab'[number % 2]}.{KINDS[KIND_OF[number]].kind}.x{number}{'y' * name}"
 
 
 def resource(number: int, nodes: dict[int, Node], names: Names) -> Resource:

@@ -128,10 +128,16 @@ def headline(step: Step) -> Text:
     elif step.reason and step.action not in (Action.CREATE, Action.MOVE):
         text.append(f"  {step.reason}", style="italic dim")
     if step.order == "delete first":
-        text.append("; the old one is deleted before the new one is made", style="bold magenta")
+        taken = f"; it is taken out of {', '.join(map(_within, step.taken_out_of))} first" if step.taken_out_of else ""
+        text.append(f"; the old one is deleted before the new one is made{taken}", style="bold magenta")
     elif step.order:
         text.append("; the new one is made before the old one goes", style="italic dim")
     return text
+
+
+def _within(address: str) -> str:
+    """An address in the tree of its template."""
+    return address.split(".", 1)[1]
 
 
 def field_lines(change: Change, cause: Cause | None = None) -> Iterator[Text]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +13,7 @@ from mlplat.errors import MlplatError
 from mlplat.reconciler import verbs
 from mlplat.reconciler.decide import Owner, differences, foreign, must_replace, owner
 from mlplat.reconciler.entries import Deposed, Entry, remembered
+from mlplat.reconciler.holding import reduced
 from mlplat.reconciler.observe import look, look_patiently
 from mlplat.reconciler.schedule import Part, Task
 from mlplat.reconciler.state import Ledger
@@ -29,6 +32,11 @@ class Executor:
         self.outputs: dict[str, Mapping[str, Any]] = dict(plan.outputs)
         self.replaced: set[str] = set()
         """Addresses whose old object is gone, or has been succeeded."""
+        self.steps = {step.address: step for step in plan.steps}
+        self.changed: dict[str, Observed] = {}
+        """Objects that were updated, as they were left."""
+        self.busy = {address: threading.Lock() for step in plan.steps for address in step.taken_out_of}
+        """Objects that more than one step changes."""
         self.told: set[str] = set()
         """Addresses whose object carries their tags for certain."""
 
@@ -49,7 +57,7 @@ class Executor:
         """Whether a step that was to change nothing has nothing to do now that all it needs has ended."""
         if all(self.outputs.get(need) == self.plan.outputs.get(need) for need in step.needs):
             return True
-        resource, seen = self._resolved(step), _there(step)
+        resource, seen = self._resolved(step), self._there(step)
         if differences(aws, resource, seen):
             return False
         self._finish(step, resource, seen)
@@ -58,7 +66,8 @@ class Executor:
     def do(self, task: Task, step: Step, aws: Session) -> None:
         """Do the task; `aws` is bound to the step."""
         if task.part is Part.MAKE:
-            self._make(step, self._resolved(step), aws)
+            with self.busy.get(step.address, nullcontext()):
+                self._make(step, self._resolved(step), aws)
         elif step.action is Action.DELETE:
             self._delete(step, aws)
         elif step.creates_first:
@@ -69,7 +78,7 @@ class Executor:
     def _make(self, step: Step, resource: Resource, aws: Session) -> None:
         if step.action is Action.CREATE or step.address in self.replaced:
             return self._create(step, resource, aws)
-        seen = _there(step)
+        seen = self._there(step)
         changes = differences(aws, resource, seen)
         whose = owner(aws, seen, self.ledger.entry(step.owner), step.former)
         if step.action is not Action.ADOPT and whose is Owner.OTHER:
@@ -78,7 +87,7 @@ class Executor:
             return self._succeed(step, resource, aws, changes)
         if changes:
             self._begin(step, resource, "update")
-            seen = verbs.update(aws, resource, seen, changes)
+            seen = self.changed[step.address] = verbs.update(aws, resource, seen, changes)
         return self._finish(step, resource, seen)
 
     def _create(self, step: Step, resource: Resource, aws: Session) -> None:
@@ -116,10 +125,30 @@ class Executor:
             resource = self._resolved(step)
             if not must_replace(resource, seen, differences(aws, resource, seen)):
                 return
+        for address in step.taken_out_of:
+            self._take_out(seen, self.steps[address], aws)
         self._change(step, lambda entry: replace(entry, intent={"verb": "replace"}))
         verbs.delete(aws, self._old(step), seen.id)
         self._change(step, _without_object)
         self.replaced.add(step.address)
+
+    def _take_out(self, gone: Observed, user: Step, aws: Session) -> None:
+        """Make the user let go of what is about to be deleted; its own step puts the new one in."""
+        aws.report(f"taking it out of {user.address}")
+        with self.busy[user.address]:
+            seen = self._there(user)
+            resource = _as_seen(user, self._old(user), seen)
+            lists = reduced(resource, seen, gone)
+            if not lists:
+                return
+            changes = [Change(name, seen.fields[name], value) for name, value in lists.items()]
+            self._begin(user, resource, "update")
+            without = replace(resource, **lists)  # type: ignore[arg-type]
+            self.changed[user.address] = verbs.update(self.session.at(user.owner), without, seen, changes)
+
+    def _there(self, step: Step) -> Observed:
+        """The object as it was seen, or as it was left since. Raises MlplatError when there is none."""
+        return self.changed.get(step.address) or _there(step)
 
     def _delete(self, step: Step, aws: Session) -> None:
         if step.seen is not None and step.resource is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from mlplat.aws import Session
 from mlplat.errors import MlplatError, UsageError
-from mlplat.reconciler import graph
+from mlplat.reconciler import graph, holding
 from mlplat.reconciler.decide import Owner, decide, elsewhere, owner, unresolved
 from mlplat.reconciler.destroy import plan_destroy as plan_destroy
 from mlplat.reconciler.drift import causes, was_deleted_by_hand
@@ -101,6 +101,7 @@ class _Planner:
         steps += removal.steps()
         if self.selection.is_partial:
             self._check_users(steps)
+        steps = holding.told(steps, self.session.namespace, self.problems)
         if self.problems:
             raise together(self.problems, f"planning namespace {self.session.namespace}")
         return Plan(

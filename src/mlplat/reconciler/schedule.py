@@ -6,8 +6,8 @@ Most steps are one task. A replace is two, because something comes between them:
   the old one is gone. It goes as late as it can, when what the new one needs is there, because only then it is known
   whether it has to; only when something that it needs can't be there before it is gone does it go early.
 
-What uses a delete-first object in a field that can change is updated when the new one is there: where AWS refuses to
-delete what is in use like that, the step fails with AWS's own words and nothing is lost.
+What uses a delete-first object in a field that can change is updated when the new one is there; where AWS wouldn't
+delete what is in use like that, the object is taken out of it right before it goes (`holding`).
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def _before(task: Task, step: Step, steps: Mapping[str, Step]) -> tuple[set[Task
         moved = {_made(user) for user in users if step.address in user.needs and user.action is not Action.DELETE}
         return {Task(step.address, Part.MAKE), *moved}, {_let_go(user) for user in users}
     going = [user for user in users if user.action is Action.DELETE or _is_swapped(user)]
-    return set(), {Task(user.address, Part.REMOVE) for user in going}
+    leaving = [user for user in users if user.action is Action.UPDATE and step.address not in user.needs]
+    return set(), {Task(user.address, Part.REMOVE) for user in going} | {_made(user) for user in leaving}
 
 
 def _moved(step: Step, steps: Mapping[str, Step]) -> set[Task]:

@@ -82,6 +82,8 @@ class Step:
     """It was there as it was applied, and somebody deleted it."""
     moved_from: str | None = None
     """The address that it had, when the configuration says that it moved."""
+    taken_out_of: tuple[str, ...] = ()
+    """Addresses that hold on to the old object of a replace, and let go before it is deleted."""
     holds: str | None = None
     """The data in it, in words, when it is to go or would be."""
 
@@ -146,6 +148,7 @@ class Step:
             "reason": self.reason,
             "moved_from": self.moved_from,
             "order": self.order,
+            "taken_out_of": list(self.taken_out_of),
             "holds": self.holds,
             "loses_data": self.loses_data,
             "afterwards": self.afterwards,

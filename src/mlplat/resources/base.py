@@ -73,6 +73,10 @@ class Resource(ABC):
     """Fields used by `create` and never compared (AWS doesn't report them, or another field owns them)."""
     create_first: ClassVar[bool] = False
     """On replace: make the new one, move dependants over, then delete the old. Needs a name that changes."""
+    holds: ClassVar[frozenset[str]] = frozenset()
+    """Fields by which it holds on to others: AWS doesn't delete what they refer to (DependencyViolation)."""
+    lends: ClassVar[frozenset[str]] = frozenset()
+    """Fields whose objects are held by what uses it, whatever becomes of itself: endpoints stay in their subnets."""
     keeps_data: ClassVar[bool] = False
     """Deleting it can lose data: destroy keeps it unless it is empty or named by `--delete-data`."""
     adopts_untagged: ClassVar[bool] = False

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from mlplat.aws import Session
 from mlplat.errors import MlplatError
 from mlplat.resources.base import Observed, Ref
+from mlplat.resources.ec2.interfaces import wait_for_interfaces
 from mlplat.resources.ec2.rules import bring, normal, observed
-from mlplat.resources.ec2.tagged import Listing, Raw, Tagged, filter_list
+from mlplat.resources.ec2.tagged import Listing, Raw, Tagged
 
 REFERRING = {"ingress": "ip-permission.group-id", "egress": "egress.ip-permission.group-id"}
 
@@ -20,7 +21,8 @@ class SecurityGroup(Tagged):
     """A security group: exactly these rules.
 
     A rule is `{protocol, from_port, to_port, cidr | group | prefix_list | self, description}` (see rules.py).
-    A new group lets everything out; that rule goes unless it is declared. Name and description can't be changed.
+    A new group lets everything out; that rule goes unless it is declared. Name and description can't be changed;
+    another description is no reason to take the group away from all that uses it, so it is not compared.
     Deleting is refused (DependencyViolation, "has a dependent object") while another group's rules refer to it and
     while network interfaces are in it; those of endpoints and SageMaker jobs outlive their owners by minutes
     (terraform-provider-aws#34397, #26090).
@@ -28,7 +30,8 @@ class SecurityGroup(Tagged):
     """
 
     kind: ClassVar[str] = "security_group"
-    immutable: ClassVar[frozenset[str]] = frozenset({"name", "vpc", "description"})
+    immutable: ClassVar[frozenset[str]] = frozenset({"name", "vpc"})
+    create_only: ClassVar[frozenset[str]] = frozenset({"description"})
     listing: ClassVar[Listing] = Listing(
         "describe_security_groups", "SecurityGroups", "GroupId", "group-id", "security-group"
     )
@@ -68,7 +71,7 @@ class SecurityGroup(Tagged):
         for direction, by in REFERRING.items():
             for raw in self.read(aws, {by: [id]}):
                 _forget(aws, raw, direction, id)
-        self._wait_for_interfaces(aws, id)
+        wait_for_interfaces(aws, "group-id", id)
         with aws.gone_is_fine():
             aws.client("ec2").delete_security_group(GroupId=id)
 
@@ -77,16 +80,6 @@ class SecurityGroup(Tagged):
             present = observed(aws, raw)
             bring(aws, id, "ingress", self.ingress, present["ingress"])
             bring(aws, id, "egress", self.egress, present["egress"])
-
-    def _wait_for_interfaces(self, aws: Session, id: str) -> None:
-        def read() -> list[str]:
-            in_group = filter_list({"group-id": [id]})
-            found = aws.client("ec2").pages("describe_network_interfaces", "NetworkInterfaces", Filters=in_group)
-            return [each["NetworkInterfaceId"] for each in found]
-
-        if left := read():
-            aws.report(f"in use by {', '.join(left)}")
-            aws.wait(f"{', '.join(left)} to leave security group {id}", read, lambda now: not now, every=10.0)
 
 
 def _forget(aws: Session, other: Raw, direction: str, id: str) -> None:

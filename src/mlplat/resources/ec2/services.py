@@ -30,6 +30,8 @@ def short_name(service: str) -> str:
 
 def by_zone(aws: Session, service: str, subnet_ids: Sequence[str | Ref]) -> tuple[list[str], list[str]]:
     """The subnets in zones where the service has interface endpoints, and the others."""
+    if not subnet_ids:  # DescribeSubnets without ids answers with all there are
+        return [], []
     ec2, name = aws.client("ec2"), full_name(service, aws.region)
     offered: set[str] = set()
     for each in ec2.pages("describe_vpc_endpoint_services", "ServiceDetails", ServiceNames=[name]):

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from mlplat.aws import Session
 from mlplat.resources.base import Observed, Ref
+from mlplat.resources.ec2.interfaces import wait_for_interfaces
 from mlplat.resources.ec2.tagged import Listing, Raw, Tagged
 
 
@@ -62,6 +63,7 @@ class Subnet(Tagged):
 
     def delete(self, aws: Session, id: str) -> None:
         """Wait for network interfaces that are still going away."""
+        wait_for_interfaces(aws, "subnet-id", id)
         with aws.gone_is_fine():
             aws.client("ec2").delete_subnet(SubnetId=id)
 

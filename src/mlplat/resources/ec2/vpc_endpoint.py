@@ -41,6 +41,7 @@ class VpcEndpoint(Tagged):
 
     kind: ClassVar[str] = "vpc_endpoint"
     immutable: ClassVar[frozenset[str]] = frozenset({"vpc", "service", "type"})
+    holds: ClassVar[frozenset[str]] = frozenset({"subnets", "security_groups"})
     listing: ClassVar[Listing] = Listing(
         "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId", "vpc-endpoint-id", "vpc-endpoint"
     )

@@ -27,6 +27,7 @@ class Model(Resource):
         {"name", "role", "model_package", "image", "model_data", "environment", "vpc_config"}
     )
     create_first: ClassVar[bool] = True
+    lends: ClassVar[frozenset[str]] = frozenset({"vpc_config"})
 
     role: str
     model_package: str | None = None
