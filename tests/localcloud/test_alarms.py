@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,3 +197,27 @@ def test_what_would_never_go_off_is_refused(watch: Watch, terms: dict[str, Any])
         watch.make(**terms)
     assert caught.value.response["Error"]["Code"] == "ValidationError"
     assert watch.cloudwatch.describe_alarms(AlarmNames=[watch.name])["MetricAlarms"] == []
+
+
+def test_alarms_and_timers_go_on_after_a_restart(tmp_path: Path) -> None:
+    folder = tmp_path / ".mlplat" / "local"
+    watch = Watch(RunningCloud(daemon.start(folder, transition_delay=0.0)))
+    try:
+        watch.make()
+        watch.put(3.0)
+        before = watch.turns("ALARM")
+        watch.cloud.client("events").put_rule(Name="often", ScheduleExpression="rate(1 minute)")
+        watch.cloud.client("events").put_targets(Rule="often", Targets=[{"Id": "queue", "Arn": watch.queue.arn}])
+        watch.queue.wait()
+        watch.now(ahead=2)
+        daemon.stop(folder)
+        again = RunningCloud(daemon.start(folder, transition_delay=0.0))
+        (alarm,) = again.client("cloudwatch").describe_alarms(AlarmNames=[watch.name])["MetricAlarms"]
+        assert (alarm["StateValue"], alarm["StateReason"]) == ("ALARM", before["StateReason"])
+        history = again.client("cloudwatch").describe_alarm_history(AlarmName=watch.name)["AlarmHistoryItems"]
+        assert len(history) == 3
+        daemon.advance(again.address, 60)
+        queue = Queue(again, watch.name)
+        assert queue.wait()[0]["detail-type"] == "Scheduled Event"
+    finally:
+        daemon.stop(folder)

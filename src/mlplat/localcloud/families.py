@@ -22,6 +22,7 @@ def families() -> tuple[type, ...]:
     """Every class of operations, whatever its service."""
     from mlplat.localcloud import sagemaker
     from mlplat.localcloud.athena import QueryExecutions, WorkGroups
+    from mlplat.localcloud.autoscaling import Scaling
     from mlplat.localcloud.cloudwatch import Alarms
     from mlplat.localcloud.eventbridge import States, Timers
     from mlplat.localcloud.iam import PolicySimulation
@@ -40,6 +41,7 @@ def families() -> tuple[type, ...]:
         Alarms,
         Timers,
         States,
+        Scaling,
     )
 
 

@@ -32,6 +32,7 @@ SERVICES = (
 """The services that mlplat and what runs on it use."""
 
 BY_KEEPING = {
+    "application-autoscaling": r"(?!\w*Tag|\w*Predictive)\w+",
     "athena": r"\w+(WorkGroup|WorkGroups|NamedQuery|NamedQueries|PreparedStatement)|TagResource|UntagResource",
     "cloudwatch": r"(PutMetric|GetMetric)(Data|Statistics)|ListMetrics|TagResource|UntagResource|ListTagsForResource"
     r"|\w*Alarms?(State|Actions|History|ForMetric)?",
