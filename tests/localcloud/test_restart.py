@@ -16,11 +16,13 @@ from tests.conftest import RunningCloud
 from tests.faults.world import settings
 from tests.localcloud.everything import everything
 from tests.localcloud.hosted import Hosted, until
-from tests.localcloud.jobs import Jobs
+from tests.localcloud.jobs import IMAGE, Jobs
+from tests.localcloud.searches import Tuning
 
 from mlplat.errors import LocalCloudError
 from mlplat.localcloud import daemon, processes
 from mlplat.localcloud.store import Store
+from mlplat.localcloud.supervisor import TAG
 from mlplat.reconciler.apply import apply
 from mlplat.reconciler.state import Store as State
 from mlplat.workflows.platform import Platform
@@ -205,6 +207,63 @@ def test_what_served_serves_again_and_what_ran_has_failed(place: Place) -> None:
     assert job["FailureReason"].startswith("InternalServerError: the local cloud was stopped")
     assert job["SecondaryStatusTransitions"][-1]["Status"] == "Failed"
     sagemaker.delete_endpoint(EndpointName=endpoint)
+
+
+HIDING = """
+import os, pathlib, time, uuid
+if not os.fork():
+    os.setsid()
+    os.fork()
+(pathlib.Path({folder!r}) / uuid.uuid4().hex).touch()
+time.sleep(600)
+"""
+"""A program of three processes, two of them in a session of their own; each leaves a mark in a folder."""
+
+
+def test_whatever_ran_has_failed_and_nothing_of_it_is_left(place: Place, tmp_path: Path) -> None:
+    """Jobs of every kind: killed with the daemon, with all that they have started, before any restart."""
+    hosted, jobs = Hosted(place.cloud), Jobs(place.cloud)
+    (tmp_path / "marks").mkdir()
+    hide = HIDING.format(folder=str(tmp_path / "marks"))
+    code = "def model_fn(folder): return 1\ndef transform_fn(model, body, content_type, accept): exec(model_code)\n"
+    model = hosted.model("hiding", f"model_code = {hide!r}\n{code}")
+    sagemaker = hosted.sagemaker
+    training = jobs.start(hide)
+    tuning = Tuning(jobs).start(hide, most=2)
+    sagemaker.create_processing_job(
+        ProcessingJobName="p", RoleArn=jobs.role,
+        ProcessingResources={"ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}},
+        AppSpecification={"ImageUri": IMAGE, "ContainerEntrypoint": ["python3", "-c", hide]},
+    )  # fmt: skip
+    source = {"S3DataType": "S3Prefix", "S3Uri": jobs.put("rows", "1")}
+    sagemaker.create_transform_job(
+        TransformJobName="t", ModelName=model,
+        TransformInput={"DataSource": {"S3DataSource": source}, "ContentType": "text/csv"},
+        TransformOutput={"S3OutputPath": f"s3://{hosted.bucket}/out"},
+        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    )  # fmt: skip
+    until(lambda: len(list((tmp_path / "marks").iterdir())), lambda found: found == 3 * 5, 90)  # tuning runs two
+    time.sleep(SAVED)
+    address = place.cloud.address
+    os.kill(address.pid, signal.SIGKILL)
+    until(lambda: processes.tagged(TAG, str(place.folder)), lambda left: not left, 20)
+    sagemaker = place.again().client("sagemaker")
+    described = (
+        sagemaker.describe_training_job(TrainingJobName=training),
+        sagemaker.describe_processing_job(ProcessingJobName="p"),
+        sagemaker.describe_transform_job(TransformJobName="t"),
+        sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=tuning),
+    )
+    for job in described:
+        status = next(value for key, value in job.items() if key.endswith("JobStatus"))
+        assert status == "Failed", job
+        assert "the local cloud was stopped, or ended" in job["FailureReason"]
+    listed = {
+        "list_training_jobs": "TrainingJobSummaries", "list_processing_jobs": "ProcessingJobSummaries",
+        "list_transform_jobs": "TransformJobSummaries",
+    }  # fmt: skip
+    for operation, key in listed.items():
+        assert all("InProgress" not in str(each) for each in getattr(sagemaker, operation)()[key])
 
 
 def test_a_kill_loses_no_more_than_the_last_moment(place: Place) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import psutil
 import pytest
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -164,3 +165,12 @@ def test_what_runs_inside_is_told_to_who_knows_the_secret(cloud: Any) -> None:
     assert list(json.loads(ask(ping)[1])) == ["instance"]
     assert list(json.loads(ask(ping, X_Secret_Key=address.access_key)[1])) == ["instance"]
     assert "children" in json.loads(ask(ping, X_Secret_Key=address.secret_key)[1])
+
+
+def test_only_this_machine_can_reach_it(cloud: Any) -> None:
+    listening = [
+        each.laddr.ip
+        for each in psutil.Process(cloud.address.pid).net_connections("inet")
+        if each.status == psutil.CONN_LISTEN
+    ]
+    assert listening == ["127.0.0.1"]
