@@ -115,6 +115,9 @@ class TestS3:
         kms.disable_key(KeyId=key["KeyId"])
         said = refusal(s3.put_object, **given, SSEKMSKeyId=key["Arn"])
         assert said == (400, "KMS.DisabledException", f"{key['Arn']} is disabled.")
+        assert refusal(s3.get_object, Bucket=bucket, Key="k") == said
+        kms.enable_key(KeyId=key["KeyId"])
+        assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b""
         kms.schedule_key_deletion(KeyId=key["KeyId"], PendingWindowInDays=7)
         said = refusal(
             s3.copy_object,

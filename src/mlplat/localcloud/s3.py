@@ -123,6 +123,18 @@ def an_object_is_encrypted_with_a_key_that_works(asked: Asked) -> None:
         raise error
 
 
+@before("s3", "GetObject")
+def an_object_is_read_with_the_key_that_it_was_written_with(asked: Asked) -> None:
+    """User guide, "Using server-side encryption with AWS KMS keys": S3 asks KMS to decrypt the object's data key."""
+    bucket = find_bucket(asked)
+    version = asked.route.request.args.get("versionId")
+    key = bucket and asked.backend().get_object(bucket.name, asked.route.uri_params["Key"], version_id=version)
+    if key is None or key.encryption != "aws:kms" or not key.kms_key_id:
+        return
+    if error := kms.usable(asked.backend("kms"), key.kms_key_id):
+        raise error
+
+
 @before("s3", "PutObject", "CompleteMultipartUpload", "CopyObject")
 def a_write_may_only_ask_that_there_be_nothing(asked: Asked) -> None:
     """API reference of PutObject: IfNoneMatch "expects the '*' (asterisk) character". moto passes over others."""
