@@ -63,6 +63,8 @@ class Mark:
         """What has changed since, in words."""
         if self.id != now.id:
             yield f"it is {now.id or 'gone'} now, not {self.id or 'absent'}"
+        elif (self.seen is None) != (now.seen is None):
+            yield f"{self.id} is gone, or not ours any more" if now.seen is None else f"{now.id} is there now"
         if self.seen is not None and now.seen is not None and (fields := _differing(self.seen, now.seen)):
             yield f"{', '.join(fields)} of it changed"
         if fields := _differing(self.declared, now.declared):
