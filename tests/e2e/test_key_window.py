@@ -1,4 +1,4 @@
-"""The namespace's key, deleted and wanted again within AWS's window: the same key, and what it encrypted reads again."""
+"""The key of a namespace, deleted and wanted again within the window: the same one, and what it encrypted is read."""
 
 from __future__ import annotations
 
