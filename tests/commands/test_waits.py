@@ -15,7 +15,7 @@ from mlplat.errors import Interrupted, MlplatError, WaitTimeout
 from mlplat.main import app, run
 
 PLATFORM = ("plan", "apply", "destroy", "adopt", "bootstrap", "drift", "status", "describe", "state rebuild")
-WAITING = {*PLATFORM, "train", "deploy", "registry list", "registry approve", "registry reject"}
+WAITING = {*PLATFORM, "train", "deploy", "registry list", "registry approve", "registry reject", "features ingest"}
 
 
 def command(words: str) -> Any:

@@ -38,6 +38,8 @@ BY_OTHER_MEANS: dict[tuple[str, str], Callable[[World, Resource, str], None]] = 
     ("kms_key", "name"): without_alias,  # a key has a second alias beside the first; it loses its name with that
 }
 SEEN_AS: dict[tuple[str, str], str] = {("feature_group", "features"): "schema"}
+NOT_OURS_WITHOUT_TAGS = {"default_security_group"}
+"""AWS makes it with every VPC: only the tags tell that it was taken over."""
 BEYOND_REPAIR = {("feature_group", "features"): "it may hold data"}
 """What AWS can't take back, and the words with which apply refuses to lose data for it."""
 
@@ -116,6 +118,18 @@ def change_by_hand(platform: Platform, field: str, value: Any) -> None:
         replace(resource, **{field: value}).update(world.aws, seen, frozenset({field}))
 
 
+def take_tags_off(world: World, kind: str, id: str) -> None:
+    """As the console does it. A test's address has no kind in it, so the object is found by its tags."""
+    tagging = world.client("resourcegroupstaggingapi")
+    mine = [{"Key": "mlplat:address", "Values": [world.address]}]
+    found = tagging.get_resources(TagFilters=mine)["ResourceTagMappingList"]
+    arns = [each["ResourceARN"] for each in found]
+    if kind == "role":
+        arns = [world.client("iam").get_role(RoleName=id)["Role"]["Arn"]]
+    assert len(arns) == 1, arns
+    assert not tagging.untag_resources(ResourceARNList=arns, TagKeys=list(world.aws.tags)).get("FailedResourcesMap")
+
+
 @pytest.mark.parametrize(("kind", "field"), list(managed()))
 def test_a_field_changed_behind_our_back_is_seen_and_repaired(
     kind: str, field: str, world: World, tmp_path: Path
@@ -137,6 +151,25 @@ def test_a_field_changed_behind_our_back_is_seen_and_repaired(
     id = platform.apply()
     assert platform.finding().verdict is Verdict.CLEAN
     assert platform.plan().is_empty
+    resource.delete(world.aws, id)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_tags_taken_off_behind_our_back_are_seen_and_put_back(kind: str, world: World, tmp_path: Path) -> None:
+    resource = contracts()[kind][0].desired(world)
+    platform = made(world, resource, tmp_path)
+    id = str(platform.store.load().entries[world.address].id)
+    seen = resource.describe(world.aws, id)
+    assert seen is not None
+    if seen.tags is not None:
+        take_tags_off(world, kind, id)
+        finding, (step,) = platform.finding(), platform.plan().steps
+        assert (finding.verdict, step.drifted) == (Verdict.DRIFTED, True)
+        if kind not in NOT_OURS_WITHOUT_TAGS:
+            assert [change.field for change in finding.changes] == ["tags"]
+            assert (step.action, dict(step.causes)) == (Action.UPDATE, {"tags": Cause.BY_HAND})
+        assert platform.apply() == id
+        assert platform.finding().verdict is Verdict.CLEAN
     resource.delete(world.aws, id)
 
 

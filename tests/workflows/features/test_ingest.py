@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.workflows.features.conftest import Group, Make
 
-from mlplat.errors import ApiError, Interrupted, MlplatError, PermissionDenied, UsageError
+from mlplat.errors import ApiError, Interrupted, MlplatError, PermissionDenied, UsageError, WaitTimeout
 from mlplat.workflows.features import ingest, writing
 from mlplat.workflows.features.ingest import Ingested, Ingestion
 from mlplat.workflows.features.sources import STDIN, Broken, sources
@@ -383,6 +383,26 @@ def test_ctrl_c_finishes_what_is_in_flight(people_group: Group) -> None:
     done = run(people_group, path)
     assert done.written == 3000
     assert done.earlier > 0
+
+
+def test_when_its_time_is_over_the_same_command_goes_on(people_group: Group) -> None:
+    session, calls = people_group.platform.session, list[int]()
+
+    def late(_body: dict[str, Any]) -> None:
+        calls.append(1)
+        if len(calls) == 5:  # as `Session.limited` does it
+            session._shared.late.set()
+            session.cancelled.set()
+
+    answering(people_group, late)
+    path = as_csv(people_group.folder / "people.csv", people(3000))
+    done = run(people_group, path, parallel=2)
+    assert isinstance(done.stopped, WaitTimeout)
+    assert done.written == len(people_group.records) < 3000
+    session._shared.late.clear()
+    session.cancelled.clear()
+    done = run(people_group, path)
+    assert (done.written, done.stopped) == (3000, None)
 
 
 def test_collections(make: Make) -> None:

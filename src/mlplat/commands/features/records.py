@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlplat import output
-from mlplat.commands.context import FOLDER, ConfigOption, NamespaceOption, platform_of
+from mlplat.commands.context import FOLDER, ConfigOption, NamespaceOption, TimeoutOption, platform_of
 from mlplat.commands.features.groups import GroupArgument, schema
-from mlplat.errors import Interrupted, MlplatError, PartlyDone, UsageError
+from mlplat.errors import Interrupted, MlplatError, PartlyDone, UsageError, WaitTimeout
 from mlplat.output import JsonOption
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def ingest(
     parallel: Annotated[int, typer.Option("--parallel", min=1, max=64, help="Calls in flight at once.")] = 8,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write every row of the files. Stop it at any time: the same command goes on where it was.
@@ -52,7 +53,8 @@ def ingest(
     with output.working(f"reading {', '.join(map(str, file))}"):
         run = Ingestion(platform, schema(platform, group), files, FOLDER / "ingested" / platform.settings.namespace)
     path = refused or Path(f"{run.name}.refused.jsonl")
-    with output.counting(f"ingesting into {group}", run.total) as count:
+    limit = None if timeout is None else 60.0 * timeout
+    with output.counting(f"ingesting into {group}", run.total) as count, platform.session.limited(limit):
         done = run.run(refused_file=path, parallel=parallel, lenient=missing_as_null, again=again, seen=count)
     output.data(done.to_json(), lambda: _told(done))
     _complain(done, path)
@@ -69,7 +71,8 @@ def _complain(done: Ingested, path: Path) -> None:
     """Raise what keeps the ingestion from being a success: it was stopped, or rows were refused."""
     if done.stopped is not None:
         said = f"{done.stopped.message}; {done.written:,} records are written, the same command goes on from there"
-        kind: type[MlplatError] = Interrupted if isinstance(done.stopped, Interrupted) else PartlyDone
+        stops = isinstance(done.stopped, Interrupted | WaitTimeout)
+        kind: type[MlplatError] = type(done.stopped) if stops else PartlyDone
         raise kind(said, hint=done.stopped.hint)
     if done.refused:
         for where, reason in _first(path, 5):

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from mlplat.errors import Interrupted, MlplatError
+from mlplat.errors import Interrupted, MlplatError, WaitTimeout
 from mlplat.reconciler.interrupts import Interrupts
 from mlplat.workflows.features.groups import Schema
 from mlplat.workflows.features.ledger import Ledger
@@ -125,7 +125,7 @@ class Ingestion:
                 for batch in self._batches(self._rows(lenient), checker, ledger):
                     flight.send(pool, batch, most=parallel * 3)
                     if interrupts.stopped:
-                        raise Interrupted(f"ingesting into feature group {self._schema.group}: stopped")
+                        raise self._stopped()
                 flight.land()
             except MlplatError as error:
                 flight.end()
@@ -135,6 +135,11 @@ class Ingestion:
             finally:
                 flight.save()
         return None
+
+    def _stopped(self) -> MlplatError:
+        doing = f"ingesting into feature group {self._schema.group}"
+        late = self._platform.session.late
+        return WaitTimeout(f"{doing}: its time is over") if late else Interrupted(f"{doing}: stopped")
 
     def _rows(self, lenient: bool) -> Iterator[Row]:
         for each in self._files:
