@@ -72,7 +72,7 @@ def by_mlplat(session: Session, name: str, path: Path, folder: Path) -> tuple[in
         state.entries["ml_feature_store.feature_group.customer"] = Entry("feature_group", name, {}, {"name": name})
     platform = Platform(Settings(namespace="bench"), session, store)
     began = time.monotonic()
-    run = Ingestion(platform, schema_of(platform, "customer"), sources([path]), folder / name)
+    run = Ingestion(platform, schema_of(platform, "customer", 1), sources([path]), folder / name)
     done = run.run(refused_file=folder / "refused.jsonl", parallel=THREADS)
     assert not done.refused, done
     return done.written, time.monotonic() - began

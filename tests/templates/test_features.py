@@ -42,6 +42,7 @@ def test_offline_records_go_to_the_processed_bucket_and_our_own_database() -> No
         "uri": Ref("ml_data_infrastructure.bucket.processed", "uri", "{}/feature-store"),
         "key": Ref("ml_data_infrastructure.kms_key.platform", "arn"),
         "database": Ref("ml_data_infrastructure.glue_database.catalog", "name"),
+        "format": "Glue",
     }
     assert group.online_key == group.offline["key"]
     assert group.role == Ref("ml_feature_store.role.feature_store", "arn")
@@ -59,7 +60,7 @@ def test_a_store_that_is_off_has_neither_key_nor_role() -> None:
     online = features(feature_groups={"customer": {**GROUP, "offline": False}})["feature_group.customer"]
     assert (online.offline, online.role) == (None, None)
     offline = features(feature_groups={"customer": {**GROUP, "online": False}})["feature_group.customer"]
-    assert (offline.online, offline.online_key) == (False, None)
+    assert (offline.online, offline.online_key) == ("", None)
 
 
 def test_the_role_writes_below_its_prefix_and_keeps_tables_in_our_database() -> None:

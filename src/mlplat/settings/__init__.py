@@ -3,6 +3,8 @@
 `load` reads and checks it; every value knows where it came from. Nothing here imports boto3.
 """
 
+from mlplat.settings.features import FeatureGroup as FeatureGroup
+from mlplat.settings.features import versioned as versioned
 from mlplat.settings.loading import load as load
 from mlplat.settings.loading import packaged_project as packaged_project
 from mlplat.settings.model import Settings as Settings
@@ -17,7 +19,6 @@ from mlplat.settings.reference import reference as reference
 from mlplat.settings.workloads import CategoricalRange as CategoricalRange
 from mlplat.settings.workloads import ContinuousRange as ContinuousRange
 from mlplat.settings.workloads import Endpoint as Endpoint
-from mlplat.settings.workloads import FeatureGroup as FeatureGroup
 from mlplat.settings.workloads import IntegerRange as IntegerRange
 from mlplat.settings.workloads import Tuning as Tuning
 from mlplat.settings.workloads import Workload as Workload

@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from mlplat.settings.problems import Refusal, nearest, refuse
+from mlplat.settings.problems import Refusal, matching, nearest, refuse
 
 RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
@@ -115,3 +115,4 @@ RetentionDays = Annotated[int, AfterValidator(_retention)]
 Name = Annotated[str, AfterValidator(_name)]
 """A name in the configuration that becomes part of AWS names."""
 NamespaceName = Annotated[str, AfterValidator(_namespace)]
+OneLine = matching(r"[^\x00-\x1f\x7f]*", "one line of text: SageMaker takes no line breaks or tabs here")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from mlplat.settings.features import FeatureGroup
 from mlplat.settings.limits import (
     DIGEST,
     NAME_LIMIT,
@@ -24,7 +26,7 @@ from mlplat.settings.limits import (
 from mlplat.settings.problems import KeyPath, Origin, Refusal, dotted, matching, nearest, refuse
 from mlplat.settings.section import Section
 from mlplat.settings.sources import sources_in_force
-from mlplat.settings.workloads import Endpoint, FeatureGroup, Workload
+from mlplat.settings.workloads import Endpoint, Workload
 
 Days = Annotated[int, Field(ge=1, le=36500)]
 Count = Annotated[int, Field(ge=1)]
@@ -317,6 +319,9 @@ class Settings(BaseSettings):
                 other = seen.setdefault(name.replace("_", "-").casefold(), name)
                 if other != name:
                     yield Refusal(f"the same name on AWS as {other}", (table, name))
+        for name in self.feature_groups:
+            if (other := re.sub(r"[-_][vV]\d+$", "", name)) != name and other in self.feature_groups:
+                yield Refusal(f"a version of {other} would be called so", ("feature_groups", name))
 
     def _impossible_moves(self) -> Iterator[Refusal]:
         """Each address moves once, to a place of its own and of its kind, and not in a circle."""

@@ -1,31 +1,19 @@
-"""What runs on the platform: feature groups, workloads with their training and tuning, and endpoints."""
+"""What runs on the platform: workloads with their training and tuning, and endpoints."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from mlplat.settings.limits import RESERVED_FEATURES, Name, ServingInstanceType, TrainingInstanceType
+from mlplat.settings.limits import Name, OneLine, ServingInstanceType, TrainingInstanceType
 from mlplat.settings.problems import Refusal, matching, nearest, refuse
 from mlplat.settings.section import Section
 
-FeatureType = Literal["String", "Integral", "Fractional"]
 Scalar = bool | int | float | str
-
-
-def _feature_name(value: str) -> str:
-    if value.lower() in RESERVED_FEATURES:
-        raise refuse(Refusal("a column that the offline store adds by itself; choose another name"))
-    if not re.fullmatch(r"[a-zA-Z0-9]([-_]*[a-zA-Z0-9]){0,63}", value) or len(value) > 64:
-        raise refuse(
-            Refusal("a feature's name is up to 64 letters, digits, - and _, beginning and ending in none of - _")
-        )
-    return value
 
 
 def _metric_pattern(value: str) -> str:
@@ -52,7 +40,6 @@ def _channel(value: str) -> str:
 
 _IMAGE = "an AWS framework image as name:version (scikit-learn:1.2-1), or the URI of your own"
 Script = Annotated[str, AfterValidator(_script)]
-FeatureName = Annotated[str, AfterValidator(_feature_name)]
 ChannelName = Annotated[str, matching(r"[A-Za-z0-9._-]{1,64}", "a channel's name is up to 64 letters, digits, . - _")]
 VariableName = Annotated[
     str, matching(r"[a-zA-Z_][a-zA-Z0-9_]{0,511}", "an environment variable's name is letters, digits and _")
@@ -66,35 +53,6 @@ Channel = Annotated[str, AfterValidator(_channel)]
 Hyperparameters = Annotated[dict[str, Scalar], Field(max_length=96)]
 """SageMaker takes 100, and script mode needs four of them."""
 VariableValue = Annotated[str, StringConstraints(max_length=512)]
-OneLine = matching(r"[^\x00-\x1f\x7f]*", "one line of text: SageMaker takes no line breaks or tabs here")
-
-
-class FeatureGroup(Section):
-    """A table of the feature store. AWS can change little of it in place: a new schema is a new version beside it."""
-
-    description: Annotated[str, StringConstraints(max_length=128), OneLine] = ""
-    record_identifier: str
-    event_time: str
-    online: bool = True
-    offline: bool = True
-    features: Annotated[dict[FeatureName, FeatureType], Field(min_length=1, max_length=2500)]
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if found := list(self._refusals()):
-            raise refuse(*found)
-        return self
-
-    def _refusals(self) -> Iterator[Refusal]:
-        for key in ("record_identifier", "event_time"):
-            name = getattr(self, key)
-            if name not in self.features:
-                yield Refusal("not one of the group's features", (key,), nearest(name, self.features))
-        if self.features.get(self.event_time) == "Integral":
-            reason = 'the event time is a "String" (ISO 8601) or "Fractional" (seconds)'
-            yield Refusal(reason, ("features", self.event_time))
-        if not self.online and not self.offline:
-            yield Refusal("at least one of online and offline must be true", ("offline",))
 
 
 class _Interval(Section):

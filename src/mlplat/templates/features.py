@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlplat.resources import AthenaWorkGroup, FeatureGroup, ModelPackageGroup, Role
 from mlplat.resources.base import Declared, Ref
+from mlplat.settings.features import versioned
 from mlplat.templates.permissions import DATA, KEY, allow, assumed_by_sagemaker, bucket, document
 from mlplat.templates.place import Place
 from mlplat.templates.release import Release
@@ -24,10 +25,10 @@ DATABASE = f"{DATA}.glue_database.catalog"
 
 
 def ml_feature_store(settings: Settings, place: Place, _releases: Mapping[str, Release]) -> list[Declared]:
-    """A feature group for each in the settings, a package group for each that a workload names, and what they need."""
+    """Every feature group in its present version, a package group for each that a workload names, what they need."""
+    named = {versioned(name, group.version): group for name, group in settings.feature_groups.items()}
     groups = [
-        Declared(f"{NAME}.feature_group.{name}", _feature_group(name, group, place))
-        for name, group in settings.feature_groups.items()
+        Declared(f"{NAME}.feature_group.{name}", _feature_group(name, group, place)) for name, group in named.items()
     ]
     packages = {
         workload.model_package_group: workload.description or f"Versions of {name}"
@@ -60,16 +61,20 @@ def _feature_group(name: str, group: GroupSettings, place: Place) -> FeatureGrou
         "uri": Ref(f"{DATA}.bucket.processed", "uri", f"{{}}/{PREFIX}"),
         "key": KEY,
         "database": Ref(DATABASE, "name"),
+        "format": group.table_format,
     }
+    throughput = {"read": group.read_capacity, "write": group.write_capacity}
     return FeatureGroup(
         name=place.name(name),
         features=group.features,
         record_identifier=group.record_identifier,
         event_time=group.event_time,
-        online=group.online,
+        online=group.online_storage if group.online else "",
         online_key=KEY if group.online else None,  # type: ignore[arg-type]
+        ttl=group.ttl or "",
         offline=offline if group.offline else None,  # type: ignore[arg-type]
         role=ROLE if group.offline else None,  # type: ignore[arg-type]
+        throughput={key: value for key, value in throughput.items() if value is not None},
         description=group.description,
     )
 

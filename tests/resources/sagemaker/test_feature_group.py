@@ -19,7 +19,7 @@ GROUP = FeatureGroup(
     features=FEATURES,
     record_identifier="customer_id",
     event_time="event_time",
-    online=True,
+    online="Standard",
 )
 
 
@@ -44,7 +44,14 @@ class TestFeatureGroup(KindContract):
             GROUP,
             name=f"contract-{world.suffix}",
             online_key=world.key,
-            offline={"uri": f"s3://{world.bucket}/feature-store", "key": world.key, "database": database(world)},
+            ttl="9999d",
+            offline={
+                "uri": f"s3://{world.bucket}/feature-store",
+                "key": world.key,
+                "database": database(world),
+                "format": "Glue",
+            },
+            throughput={"read": 5, "write": 7},
             role=world.role,
             description="For a test",
         )
@@ -54,9 +61,11 @@ class TestFeatureGroup(KindContract):
             "features": {"new": "Integral", **FEATURES},
             "record_identifier": "minutes",
             "event_time": "minutes",
-            "online": False,
+            "online": "",
             "online_key": "arn:aws:kms:us-east-1:123456789012:key/other",
-            "offline": {"uri": "s3://other", "key": world.key, "database": "other"},
+            "ttl": "2w",
+            "throughput": {},
+            "offline": {"uri": "s3://other", "key": world.key, "database": "other", "format": "Glue"},
             "role": "arn:aws:iam::123456789012:role/other",
             "description": "For another test",
         }
@@ -175,7 +184,12 @@ def test_at_most_four_are_in_creation() -> None:
 
 
 def test_each_creation_makes_its_own_table_by_athenas_rules() -> None:
-    offline = {"uri": "s3://bucket/feature-store", "key": "arn:aws:kms:us-east-1:1:key/x", "database": "mlplat_test"}
+    offline = {
+        "uri": "s3://bucket/feature-store",
+        "key": "arn:aws:kms:us-east-1:1:key/x",
+        "database": "mlplat_test",
+        "format": "Glue",
+    }
     scripted = Scripted({"CreateFeatureGroup": {"FeatureGroupArn": ARN}, "DescribeFeatureGroup": there()})
     replace(GROUP, offline=offline).create(scripted.session())
     catalog = scripted.made("CreateFeatureGroup")[0]["OfflineStoreConfig"]["DataCatalogConfig"]

@@ -77,7 +77,9 @@ def make(cloud: Any, tmp_path: Path) -> Make:
         with store.edit("test") as state:
             state.entries["ml_feature_store.feature_group.people"] = Entry("feature_group", name, {}, {"name": name})
         platform = Platform(Settings(namespace="test"), session, store)
-        return Group(platform, schema_of(platform, "people"), tmp_path, cloud.client("sagemaker-featurestore-runtime"))
+        return Group(
+            platform, schema_of(platform, "people", 1), tmp_path, cloud.client("sagemaker-featurestore-runtime")
+        )
 
     return made
 

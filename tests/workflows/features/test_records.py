@@ -12,6 +12,7 @@ from mlplat.workflows.features.records import Checker, value_of
 
 SCHEMA = Schema(
     "people",
+    1,
     "people",
     datetime(2026, 1, 1, tzinfo=UTC),
     "id",
@@ -112,7 +113,7 @@ def test_a_missing_event_time_is_the_stamp() -> None:
 
 def test_the_stamp_of_a_fractional_event_time_is_in_seconds() -> None:
     features = {**SCHEMA.features, "at": Feature("at", "Fractional")}
-    schema = Schema("people", "people", SCHEMA.created, "id", "at", features)
+    schema = Schema("people", 1, "people", SCHEMA.created, "id", "at", features)
     stamped = Checker(schema, "1970-01-02T00:00:00Z").check({"id": "a"})
     assert not isinstance(stamped, str)
     assert value_of(stamped, "at") == "86400.0"

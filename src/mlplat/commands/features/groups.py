@@ -11,17 +11,14 @@ from mlplat.commands.context import ConfigOption, NamespaceOption, platform_of
 from mlplat.output import JsonOption
 
 if TYPE_CHECKING:
-    from mlplat.workflows.features.groups import Schema
-    from mlplat.workflows.platform import Platform
+    from mlplat.workflows.features.groups import Summary
 
 GroupArgument = Annotated[str, typer.Argument(help="A feature group of the configuration.")]
 
 
-def schema(platform: Platform, group: str) -> Schema:
-    """The group that is meant, as it is on AWS."""
-    from mlplat.workflows.features.groups import group_of, schema_of
-
-    return schema_of(platform, group_of(platform, group)[0])
+VersionOption = Annotated[
+    int | None, typer.Option("--version", min=1, help="Another version than the one that is in use.", metavar="N")
+]
 
 
 def list_groups(namespace: NamespaceOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
@@ -32,22 +29,29 @@ def list_groups(namespace: NamespaceOption = None, config: ConfigOption = None, 
     with output.working("reading feature groups"):
         found = summaries(platform)
     rows = [
-        [each.group, each.status, each.features, each.identifier, each.event_time, each.online, each.offline]
-        for each in found
+        [each.group, each.version, each.status, each.features, each.online, each.offline, _use(each)] for each in found
     ]
-    columns = ["Group", "Status", "Features", "Record identifier", "Event time", "Online", "Offline"]
+    columns = ["Group", "Version", "Status", "Features", "Online", "Offline", "Use"]
     output.table("", columns, rows, value=[each.to_json() for each in found])
 
 
+def _use(each: Summary) -> str:
+    return ", ".join(word for word, used in (("read", each.read), ("written", each.written)) if used)
+
+
 def describe(
-    group: GroupArgument, namespace: NamespaceOption = None, config: ConfigOption = None, json: JsonOption = False
+    group: GroupArgument,
+    version: VersionOption = None,
+    namespace: NamespaceOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Show a feature group as it is on AWS: its features, where its records are, and how to query them."""
-    from mlplat.workflows.features.groups import details
+    from mlplat.workflows.features.groups import details, to_read
 
     platform = platform_of(namespace, config)
     with output.working(f"reading feature group {group}"):
-        found = details(platform, group)
+        found = details(platform, to_read(platform, group, version))
     output.data(found, lambda: _told(found))
 
 

@@ -10,7 +10,7 @@ import typer
 
 from mlplat import output
 from mlplat.commands.context import ConfigOption, NamespaceOption, TimeoutOption, platform_of
-from mlplat.commands.features.groups import GroupArgument
+from mlplat.commands.features.groups import GroupArgument, VersionOption
 from mlplat.errors import UsageError
 from mlplat.output import JsonOption
 
@@ -30,7 +30,10 @@ OutOption = Annotated[
 
 
 def query(
-    sql: Annotated[str, typer.Argument(help="A SELECT in Athena's SQL; {customer} is that feature group's table.")],
+    sql: Annotated[
+        str,
+        typer.Argument(help="A SELECT in Athena's SQL; {customer} is that group's table, {customer:2} a version's."),
+    ],
     out: OutOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
@@ -50,6 +53,7 @@ def history(
     group: GroupArgument,
     key: Annotated[str, typer.Argument(help="A record identifier.")],
     out: OutOption = None,
+    version: VersionOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     timeout: TimeoutOption = None,
@@ -60,7 +64,7 @@ def history(
 
     platform = _platform(namespace, config, timeout, out)
     with output.working("asking Athena"), platform.limited():
-        answer = history(platform, table_of(platform, group), key)
+        answer = history(platform, table_of(platform, group, version), key)
     _show(platform, answer, out)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from mlplat import output
 from mlplat.commands.context import FOLDER, ConfigOption, NamespaceOption, TimeoutOption, platform_of
-from mlplat.commands.features.groups import GroupArgument, schema
+from mlplat.commands.features.groups import GroupArgument, VersionOption
 from mlplat.errors import Interrupted, MlplatError, PartlyDone, UsageError, WaitTimeout
 from mlplat.output import JsonOption
 
@@ -33,6 +33,7 @@ def ingest(
         Path | None, typer.Option("--refused", help="Where rows go that can't be written (JSON lines).")
     ] = None,
     parallel: Annotated[int, typer.Option("--parallel", min=1, max=64, help="Calls in flight at once.")] = 8,
+    version: VersionOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     timeout: TimeoutOption = None,
@@ -43,6 +44,7 @@ def ingest(
     An empty value is a null and left out. Rows that can't be written go to a file with the reason, which can be mended
     and ingested; the exit code is then 3. What was ingested once isn't written a second time.
     """
+    from mlplat.workflows.features.groups import to_write
     from mlplat.workflows.features.ingest import Ingestion
     from mlplat.workflows.features.sources import sources
 
@@ -51,7 +53,8 @@ def ingest(
     files = sources(file, file_format)
     platform = platform_of(namespace, config)
     with output.working(f"reading {', '.join(map(str, file))}"):
-        run = Ingestion(platform, schema(platform, group), files, FOLDER / "ingested" / platform.settings.namespace)
+        schema = to_write(platform, group, version)
+        run = Ingestion(platform, schema, files, FOLDER / "ingested" / platform.settings.namespace)
     path = refused or Path(f"{run.name}.refused.jsonl")
     limit = None if timeout is None else 60.0 * timeout
     with output.counting(f"ingesting into {group}", run.total) as count, platform.session.limited(limit):
@@ -101,15 +104,17 @@ def get(
     group: GroupArgument,
     key: Annotated[list[str], typer.Argument(help="Record identifiers.")],
     feature: Annotated[list[str], typer.Option("--feature", help="Only this feature; may be repeated.")] = [],
+    version: VersionOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print the online records of these identifiers. Exit code 3 when some are not there, 1 when none is."""
     from mlplat.workflows.features import online
+    from mlplat.workflows.features.groups import to_read
 
     platform = platform_of(namespace, config)
-    described = schema(platform, group)
+    described = to_read(platform, group, version)
     found = online.get(platform, described, key, feature)
     columns = [each for each in described.features if not feature or each in feature]
     rows = [[column, *[_shown((found[each] or {}).get(column, "")) for each in found]] for column in columns]
@@ -127,18 +132,20 @@ def _shown(value: Any) -> str:
 def put(
     group: GroupArgument,
     value: Annotated[list[str], typer.Argument(help="FEATURE=VALUE; an event time that isn't given is now.")],
+    version: VersionOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write one record. It replaces the whole record of its identifier."""
     from mlplat.workflows.features import online
+    from mlplat.workflows.features.groups import to_write
 
     wrong = [each for each in value if "=" not in each]
     if wrong:
         raise UsageError(f"putting a record of feature group {group}: {wrong[0]!r} is not FEATURE=VALUE")
     platform = platform_of(namespace, config)
-    record = online.put(platform, schema(platform, group), dict(each.split("=", 1) for each in value))
+    record = online.put(platform, to_write(platform, group, version), dict(each.split("=", 1) for each in value))
     written = {each["FeatureName"]: each.get("ValueAsStringList", each.get("ValueAsString")) for each in record}
     output.data(written, lambda: f"1 record written to {group}")
 
@@ -147,15 +154,17 @@ def delete(
     group: GroupArgument,
     key: Annotated[list[str], typer.Argument(help="Record identifiers.")],
     hard: Annotated[bool, typer.Option("--hard", help="Leave no trace online, not even that it was deleted.")] = False,
+    version: VersionOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Delete records from the online store. The offline store keeps its rows and notes the deletion."""
     from mlplat.workflows.features import online
+    from mlplat.workflows.features.groups import to_write
 
     platform = platform_of(namespace, config)
-    described = schema(platform, group)
+    described = to_write(platform, group, version)
     for each in key:
         online.delete(platform, described, each, hard=hard)
     output.data({"deleted": key}, lambda: f"{len(key)} record{'s'[: len(key) > 1]} deleted from {group}")

@@ -75,6 +75,8 @@ class FeatureGroups:
                 name = group["FeatureGroupName"]
                 raise invalid(f"FeatureGroup {name} is not in a state to be updated.")  # wording not verified
             additions = request.get("FeatureAdditions", [])
+            if found := _of_update(group, request):
+                raise invalid(found)  # wordings not verified
             _check_names([*group["FeatureDefinitions"], *additions])
             group["LastUpdateStatus"] = {"Status": "InProgress"}
             group["Update"] = dict(request)  # ours: a restart goes on with it
@@ -107,6 +109,8 @@ class FeatureGroups:
         offline = request.get("OfflineStoreConfig")
         if not online and not offline:
             raise invalid("Either OnlineStoreConfig or OfflineStoreConfig must be provided.")  # wording not verified
+        if found := _of_tiers(request):
+            raise invalid(found)  # wordings not verified
         if offline and not request.get("RoleArn"):
             raise invalid("RoleArn is required when OfflineStoreConfig is provided.")  # wording not verified
         if request.get("RoleArn"):
@@ -167,8 +171,8 @@ class FeatureGroups:
     def _update(self, group: dict[str, Any], request: Mapping[str, Any]) -> None:
         with self._cloud.lock:
             group["FeatureDefinitions"] = [*group["FeatureDefinitions"], *request.get("FeatureAdditions", ())]
-            if ttl := request.get("OnlineStoreConfig", {}).get("TtlDuration"):
-                group["OnlineStoreConfig"] = {**group.get("OnlineStoreConfig", {}), "TtlDuration": ttl}
+            if online := request.get("OnlineStoreConfig"):
+                group["OnlineStoreConfig"] = {**group.get("OnlineStoreConfig", {}), **online}
             if throughput := request.get("ThroughputConfig"):
                 group["ThroughputConfig"] = {**group.get("ThroughputConfig", {}), **throughput}
             group["LastUpdateStatus"] = {"Status": "Successful"}
@@ -180,6 +184,40 @@ class FeatureGroups:
             if self._groups.get(group["FeatureGroupName"]) is group:
                 del self._groups[group["FeatureGroupName"]]
                 self._cloud.tags.pop(group["FeatureGroupArn"], None)
+
+
+def _of_tiers(request: Mapping[str, Any]) -> str | None:
+    """What doesn't go together. Developer guide, Feature Store: "Online store", "Offline store", "Throughput modes"."""
+    online, offline = request.get("OnlineStoreConfig") or {}, request.get("OfflineStoreConfig")
+    tier = online.get("StorageType", "Standard") if online.get("EnableOnlineStore") else None
+    if tier == "InMemory" and offline:
+        return "An offline store is not supported for feature groups with the InMemory online store."
+    if tier != "InMemory" and any(each.get("CollectionType") for each in request["FeatureDefinitions"]):
+        return "Collection types are supported only for feature groups with the InMemory online store."
+    throughput = request.get("ThroughputConfig") or {}
+    if throughput.get("ThroughputMode") == "Provisioned" and tier not in (None, "Standard"):
+        return f"Provisioned throughput is not supported for feature groups with the {tier} online store."
+    if offline and offline.get("TableFormat") == "Iceberg" and _type_of_time(request) != "String":
+        return "The Iceberg table format requires an event time feature of type String."
+    return None
+
+
+def _of_update(group: Mapping[str, Any], request: Mapping[str, Any]) -> str | None:
+    """What an update can't do. Botocore, OnlineStoreConfigUpdate: Standard to Standard_V2, one way."""
+    there, online = group.get("OnlineStoreConfig") or {}, request.get("OnlineStoreConfig")
+    if online is None:
+        return None
+    if not there.get("EnableOnlineStore"):
+        return "The feature group has no online store."
+    storage, wanted = there.get("StorageType", "Standard"), online.get("StorageType")
+    if wanted not in (None, storage) and (storage, wanted) != ("Standard", "Standard_V2"):
+        return f"The online store can't be migrated from {storage} to {wanted}."
+    return None
+
+
+def _type_of_time(request: Mapping[str, Any]) -> str | None:
+    name = request["EventTimeFeatureName"]
+    return next((each["FeatureType"] for each in request["FeatureDefinitions"] if each["FeatureName"] == name), None)
 
 
 def find_feature_group(cloud: Cloud, name: str) -> dict[str, Any]:

@@ -53,11 +53,16 @@ def _make_database(glue: Any) -> None:
 
 def _table(group: Mapping[str, Any], offline: Mapping[str, Any], name: str) -> dict[str, Any]:
     columns = {each["FeatureName"].lower(): TYPES[each["FeatureType"]] for each in group["FeatureDefinitions"]} | ADDED
+    iceberg = offline.get("TableFormat") == "Iceberg"
     return {
         "Name": name,
         "TableType": "EXTERNAL_TABLE",
-        "Parameters": {"EXTERNAL": "TRUE", "classification": "parquet"},
-        "PartitionKeys": [{"Name": each, "Type": "string"} for each in PARTITIONS],
+        "Parameters": {
+            "EXTERNAL": "TRUE",
+            "classification": "parquet",
+            **({"table_type": "ICEBERG"} if iceberg else {}),
+        },
+        "PartitionKeys": [] if iceberg else [{"Name": each, "Type": "string"} for each in PARTITIONS],
         "StorageDescriptor": {
             **PARQUET,
             "Location": offline["S3StorageConfig"]["ResolvedOutputS3Uri"],

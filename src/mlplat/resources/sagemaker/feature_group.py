@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from mlplat.aws import Session, tag_list
 from mlplat.errors import NotSettled
 from mlplat.resources.base import Change, Observed, Resource
-from mlplat.resources.sagemaker import Description, claim, offline_store, settled, tags_of
+from mlplat.resources.sagemaker import Description, claim, offline_store, online_store, settled, tags_of
 
 WITHIN = 1800.0
 """Seconds to wait for a group; with an online store in memory AWS takes up to 15 minutes."""
@@ -22,27 +22,34 @@ CREATIONS = threading.BoundedSemaphore(4)
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureGroup(Resource):
-    """A feature group. Features can be added in place; nothing else can change.
+    """A feature group. Features can be added in place, time to live and throughput can change; nothing else.
 
-    A feature that is gone or has another type shows as a change of `schema`, which is immutable. Deleting a group
-    takes its online records with it; the offline files and their Glue table stay (DeleteFeatureGroup's page).
+    A feature that is gone or has another type shows as a change of `schema`, and a time to live that is gone as
+    `endless`, which are immutable; `storage` is what can be updated of `online`. Deleting a group takes its online
+    records with it; the offline files and their Glue table stay (DeleteFeatureGroup's page).
     """
 
     kind: ClassVar[str] = "feature_group"
     immutable: ClassVar[frozenset[str]] = frozenset(
-        {"name", "schema", "record_identifier", "event_time", "online", "online_key", "offline", "role"}
+        {"name", "schema", "record_identifier", "event_time", "online", "online_key", "endless", "offline", "role"}
     )
     create_only: ClassVar[frozenset[str]] = frozenset({"description"})
     keeps_data: ClassVar[bool] = True
 
     features: Mapping[str, str]
-    """Feature -> Integral, Fractional or String."""
+    """Feature -> Integral, Fractional or String, or a collection of them (`online_store.definition`)."""
     record_identifier: str
     event_time: str
-    online: bool
+    online: str = ""
+    """Standard, Standard_V2 or InMemory; nothing for no online store."""
     online_key: str | None = None
+    """A KMS key's ARN."""
+    ttl: str = ""
+    """How long a record lives online, as 30d; nothing for ever."""
     offline: Mapping[str, str] | None = None
-    """`uri`, KMS `key` (an ARN) and Glue `database`; None for no offline store."""
+    """`uri`, KMS `key` (an ARN), Glue `database` and `format` (Glue, Iceberg); None for no offline store."""
+    throughput: online_store.Throughput = field(default_factory=dict)
+    """Nothing for on demand."""
     role: str | None = None
     description: str = ""
 
@@ -64,7 +71,7 @@ class FeatureGroup(Resource):
     def compare(self, seen: Observed) -> list[Change]:
         """As everywhere, but features that are not only added to are a change of `schema`."""
         added = seen.fields["features"].items() <= self.features.items()
-        changes = super().compare(seen)
+        changes = [online_store.changed(each) for each in super().compare(seen)]
         return changes if added else [Change("schema", c.old, c.new) if c.field == "features" else c for c in changes]
 
     def create(self, aws: Session) -> str:
@@ -80,15 +87,24 @@ class FeatureGroup(Resource):
         return self.name
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
-        """Add the features that are new, a hundred a call, each verified by the update's own status."""
+        """Add the features that are new, a hundred a call, and change the stores, each verified by its own status."""
         if "tags" in changed:
             claim(aws, seen.outputs["arn"])
         new = _definitions({name: kind for name, kind in self.features.items() if name not in seen.fields["features"]})
         for part in (new[start : start + ADDITIONS] for start in range(0, len(new), ADDITIONS)):
-            aws.client("sagemaker").update_feature_group(FeatureGroupName=self.name, FeatureAdditions=part)
-            result = (self._settled(aws, self.name) or {}).get("LastUpdateStatus", {})
-            if result.get("Status") == "Failed":
-                raise NotSettled(f"updating feature_group {self.name}: {_reason(result)}", hint="mlplat plan")
+            self._update(aws, FeatureAdditions=part)
+        if "storage" in changed:
+            self._update(aws, OnlineStoreConfig={"StorageType": self.online})
+        if self.ttl and "ttl" in changed:
+            self._update(aws, OnlineStoreConfig=online_store.ttl(self.ttl))
+        if "throughput" in changed:
+            self._update(aws, ThroughputConfig=online_store.throughput(self.throughput))
+
+    def _update(self, aws: Session, **what: Any) -> None:
+        aws.client("sagemaker").update_feature_group(FeatureGroupName=self.name, **what)
+        result = (self._settled(aws, self.name) or {}).get("LastUpdateStatus", {})
+        if result.get("Status") == "Failed":
+            raise NotSettled(f"updating feature_group {self.name}: {_reason(result)}", hint="mlplat plan")
 
     def delete(self, aws: Session, id: str) -> None:
         """Delete it with its online records and wait until its name is free.
@@ -122,10 +138,11 @@ class FeatureGroup(Resource):
             "Tags": tag_list(aws.tags),
         }
         if self.online:
-            key = {"SecurityConfig": {"KmsKeyId": self.online_key}} if self.online_key else {}
-            request["OnlineStoreConfig"] = {"EnableOnlineStore": True, **key}
+            request["OnlineStoreConfig"] = online_store.request(self.online, self.online_key, self.ttl)
         if self.offline:
             request["OfflineStoreConfig"] = offline_store.request(self.offline, self.name)
+        if self.throughput:
+            request["ThroughputConfig"] = online_store.throughput(self.throughput)
         return request | {k: v for k, v in (("RoleArn", self.role), ("Description", self.description)) if v}
 
     def _settled(self, aws: Session, name: str, *, made: bool = False) -> Description | None:
@@ -148,15 +165,14 @@ def _moving(answer: Description) -> Collection[str]:
 
 
 def _fields(answer: Description) -> dict[str, Any]:
-    online = answer.get("OnlineStoreConfig", {})
     return {
         "name": answer["FeatureGroupName"],
-        "features": {each["FeatureName"]: each["FeatureType"] for each in answer["FeatureDefinitions"]},
+        "features": {each["FeatureName"]: online_store.kind_of(each) for each in answer["FeatureDefinitions"]},
         "record_identifier": answer["RecordIdentifierFeatureName"],
         "event_time": answer["EventTimeFeatureName"],
-        "online": online.get("EnableOnlineStore", False),
-        "online_key": online.get("SecurityConfig", {}).get("KmsKeyId"),
+        **online_store.described(answer),
         "offline": offline_store.described(_store(answer)),
+        "throughput": online_store.described_throughput(answer),
         "role": answer.get("RoleArn"),
     }
 
@@ -178,8 +194,8 @@ def _store(answer: Description) -> offline_store.Store:
     return store
 
 
-def _definitions(features: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"FeatureName": name, "FeatureType": kind} for name, kind in features.items()]
+def _definitions(features: Mapping[str, str]) -> list[Description]:
+    return [online_store.definition(name, kind) for name, kind in features.items()]
 
 
 def _reason(answer: Mapping[str, Any]) -> str:

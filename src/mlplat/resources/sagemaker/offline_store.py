@@ -22,6 +22,7 @@ def request(offline: Mapping[str, str], group: str) -> dict[str, Any]:
     return {
         "S3StorageConfig": {"S3Uri": offline["uri"], "KmsKeyId": offline["key"]},
         "DataCatalogConfig": {"Catalog": "AwsDataCatalog", "Database": offline["database"], "TableName": table},
+        "TableFormat": offline["format"],
     }
 
 
@@ -30,7 +31,13 @@ def described(store: Store) -> dict[str, Any] | None:
     if not store:
         return None
     storage, catalog = store["S3StorageConfig"], store.get("DataCatalogConfig", {})
-    return {"uri": storage["S3Uri"], "key": storage.get("KmsKeyId"), "database": catalog.get("Database")}
+    shape = store.get("TableFormat", "Glue")
+    return {
+        "uri": storage["S3Uri"],
+        "key": storage.get("KmsKeyId"),
+        "database": catalog.get("Database"),
+        "format": "Glue" if shape == "Default" else shape,
+    }
 
 
 def outputs(store: Store) -> dict[str, str]:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from mlplat.errors import UsageError, telling
-from mlplat.settings import FeatureGroup
+from mlplat.settings import FeatureGroup, versioned
 from mlplat.workflows.choice import chosen
 from mlplat.workflows.platform import Platform
 
@@ -53,6 +53,7 @@ class Schema:
 
     group: str
     """Its name in the configuration."""
+    version: int
     name: str
     """Its name on AWS."""
     created: datetime
@@ -69,14 +70,35 @@ def group_of(platform: Platform, name: str | None) -> tuple[str, FeatureGroup]:
     return chosen(platform.settings.feature_groups, name, "feature group", "mlplat features describe")
 
 
-def physical(platform: Platform, group: str) -> str:
-    """The AWS name of a feature group. Raises UsageError when it is not applied."""
-    return str(platform.output(f"ml_feature_store.feature_group.{group}", "name"))
+def address(group: str, version: int) -> str:
+    """The address of one version of a group."""
+    return f"ml_feature_store.feature_group.{versioned(group, version)}"
 
 
-def schema_of(platform: Platform, group: str) -> Schema:
-    """The schema of a group, read from AWS: what the configuration says may not be applied yet."""
-    name = physical(platform, group)
+def versions(platform: Platform, group: str) -> list[int]:
+    """The versions of a group that are applied, the oldest first."""
+    entries = platform.store.load().entries
+    return [number for number in range(1, 1000) if address(group, number) in entries]
+
+
+def to_write(platform: Platform, group: str | None, version: int | None = None) -> Schema:
+    """The version that records are written to: the present one, unless another is named."""
+    name, declared = group_of(platform, group)
+    return schema_of(platform, name, version or declared.version)
+
+
+def to_read(platform: Platform, group: str | None, version: int | None = None) -> Schema:
+    """The version that readers follow, unless another is named."""
+    name, declared = group_of(platform, group)
+    return schema_of(platform, name, version or declared.read_version)
+
+
+def schema_of(platform: Platform, group: str, version: int) -> Schema:
+    """The schema of a version, read from AWS: what the configuration says may not be applied yet.
+
+    Raises UsageError when it is not applied.
+    """
+    name = str(platform.output(address(group, version), "name"))
     client = platform.session.client("sagemaker")
     with telling(f"describing feature group {group}", "mlplat apply --template ml_feature_store"):
         answer = client.describe_feature_group(FeatureGroupName=name)
@@ -89,6 +111,7 @@ def schema_of(platform: Platform, group: str) -> Schema:
         raise UsageError(f"using feature group {group}: it is not ready: {status}", hint="mlplat apply")
     return Schema(
         group,
+        version,
         name,
         answer["CreationTime"],
         answer["RecordIdentifierFeatureName"],
@@ -105,16 +128,19 @@ def _table(answer: Mapping[str, Any]) -> tuple[str, str] | None:
 
 @dataclass(frozen=True)
 class Summary:
-    """A group of the configuration, and whether it is there."""
+    """A version of a group of the configuration, and whether it is there."""
 
     group: str
+    version: int
     name: str | None
     status: str
     features: int
-    identifier: str
-    event_time: str
-    online: bool
+    online: str | None
     offline: bool
+    read: bool
+    """Whether readers follow it."""
+    written: bool
+    """Whether it is the present one, which new records go to."""
 
     def to_json(self) -> dict[str, Any]:
         """As `--json` prints it."""
@@ -122,16 +148,28 @@ class Summary:
 
 
 def summaries(platform: Platform) -> list[Summary]:
-    """Every group of the configuration."""
-    entries, found = platform.store.load().entries, []
+    """Every version of every group of the configuration."""
+    found = []
     for group, declared in platform.settings.feature_groups.items():
-        entry = entries.get(f"ml_feature_store.feature_group.{group}")
-        name = entry.outputs.get("name") if entry is not None else None
-        answer = None if name is None else platform.session.find(partial(_described, platform, name))
-        status = "not applied" if answer is None else answer["FeatureGroupStatus"]
-        count, stores = len(declared.features), (declared.online, declared.offline)
-        found.append(Summary(group, name, status, count, declared.record_identifier, declared.event_time, *stores))
+        for version in sorted({*versions(platform, group), declared.version, declared.read_version}):
+            found.append(_summary(platform, group, declared, version))
     return found
+
+
+def _summary(platform: Platform, group: str, declared: FeatureGroup, version: int) -> Summary:
+    entry = platform.store.load().entries.get(address(group, version))
+    name = entry.outputs.get("name") if entry is not None else None
+    answer = None if name is None else platform.session.find(partial(_described, platform, name))
+    use = (version == declared.read_version, version == declared.version)
+    if answer is None:
+        return Summary(group, version, name, "not applied", 0, None, False, *use)
+    status, features = answer["FeatureGroupStatus"], len(answer["FeatureDefinitions"])
+    return Summary(group, version, name, status, features, _online(answer), "OfflineStoreConfig" in answer, *use)
+
+
+def _online(answer: Mapping[str, Any]) -> str | None:
+    online = answer.get("OnlineStoreConfig") or {}
+    return online.get("StorageType", "Standard") if online.get("EnableOnlineStore") else None
 
 
 def _described(platform: Platform, name: str) -> dict[str, Any]:
@@ -139,25 +177,41 @@ def _described(platform: Platform, name: str) -> dict[str, Any]:
     return answer
 
 
-def details(platform: Platform, group: str) -> dict[str, Any]:
+def details(platform: Platform, schema: Schema) -> dict[str, Any]:
     """What there is to know of a group: facts, then `features` with name, type and role."""
-    schema = schema_of(platform, group_of(platform, group)[0])
     answer = _described(platform, schema.name)
-    offline, online = answer.get("OfflineStoreConfig") or {}, answer.get("OnlineStoreConfig") or {}
+    offline = answer.get("OfflineStoreConfig") or {}
     roles = {schema.identifier: "record identifier", schema.event_time: "event time"}
     return {
         "group": schema.group,
+        "version": schema.version,
         "name": schema.name,
         "arn": answer["FeatureGroupArn"],
         "status": answer["FeatureGroupStatus"],
         "description": answer.get("Description"),
         "created": str(schema.created),
-        "online": online.get("StorageType", "Standard") if online.get("EnableOnlineStore") else None,
+        "online": _online(answer),
+        "time_to_live": _ttl(answer),
+        "throughput": _throughput(answer),
         "online_bytes": answer.get("OnlineStoreTotalSizeBytes"),
         "offline": (offline.get("S3StorageConfig") or {}).get("ResolvedOutputS3Uri"),
+        "table_format": offline.get("TableFormat"),
         "table": ".".join(schema.table) if schema.table else None,
         "features": [
             {"name": each.name, "type": each.shown, "role": roles.get(each.name, "")}
             for each in schema.features.values()
         ],
     }
+
+
+def _ttl(answer: Mapping[str, Any]) -> str | None:
+    ttl = (answer.get("OnlineStoreConfig") or {}).get("TtlDuration")
+    return f"{ttl['Value']} {ttl['Unit'].lower()}" if ttl else None
+
+
+def _throughput(answer: Mapping[str, Any]) -> str | None:
+    config = answer.get("ThroughputConfig") or {}
+    if config.get("ThroughputMode") != "Provisioned":
+        return config.get("ThroughputMode")
+    read, write = config.get("ProvisionedReadCapacityUnits"), config.get("ProvisionedWriteCapacityUnits")
+    return f"Provisioned, {read or 0} reads and {write or 0} writes a second"

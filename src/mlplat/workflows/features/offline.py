@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from mlplat.errors import MlplatError, UsageError, telling
-from mlplat.workflows.features.groups import group_of, schema_of
+from mlplat.workflows.features.groups import to_read
 from mlplat.workflows.platform import Platform
 
 WORK_GROUP = "ml_feature_store.athena_work_group.features"
@@ -87,10 +87,10 @@ class Answer:
     """Bytes, which is what Athena bills."""
 
 
-def table_of(platform: Platform, group: str) -> Table:
-    """The table of a feature group. Raises UsageError when it has no offline store."""
-    name, _ = group_of(platform, group)
-    schema = schema_of(platform, name)
+def table_of(platform: Platform, group: str, version: int | None = None) -> Table:
+    """The table of a feature group, of the version that readers follow. Raises UsageError without an offline store."""
+    schema = to_read(platform, group, version)
+    name = schema.group
     if schema.table is None:
         raise UsageError(
             f"querying feature group {name}: it has no offline store",
@@ -101,9 +101,12 @@ def table_of(platform: Platform, group: str) -> Table:
 
 
 def expanded(platform: Platform, sql: str) -> str:
-    """The query with every `{group}` replaced by the group's table. Raises UsageError with the nearest name."""
+    """The query with every `{group}` or `{group:version}` replaced by its table. Raises UsageError for unknown ones."""
 
-    return re.sub(r"\{([\w-]+)\}", lambda found: str(table_of(platform, found[1])), sql)
+    def table(found: re.Match[str]) -> str:
+        return str(table_of(platform, found[1], int(found[2]) if found[2] else None))
+
+    return re.sub(r"\{([\w-]+)(?::(\d+))?\}", table, sql)
 
 
 def ask(platform: Platform, sql: str) -> Answer:
