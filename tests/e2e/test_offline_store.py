@@ -15,13 +15,10 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from tests.e2e.asking import asked, refused
 from tests.e2e.project import EXAMPLE, Project
-from typer.testing import CliRunner
 
-from mlplat import output
-from mlplat.errors import MlplatError
 from mlplat.localcloud import daemon
-from mlplat.main import app
 
 pytestmark = pytest.mark.e2e
 
@@ -45,15 +42,6 @@ features = { id = "String", at = "String" }
 """
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SETS, LABELS = 1000, 5
-
-
-def asked(*words: str) -> Any:
-    """What the command prints with --json, in this process: another one for each would take a second more."""
-    output.mode.json = False
-    try:
-        return json.loads(CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False).stdout)
-    finally:
-        output.mode.json = False
 
 
 @dataclass
@@ -292,8 +280,7 @@ def test_what_can_not_be_asked(store: Store, words: list[str], said: str, hint: 
     (store.project.folder / "wrong.csv").write_text("person,at,y\n1,2026-01-20T00:00:00Z,1\n")
     if words[0] == "dataset":
         words = [*words, "--labels", "wrong.csv", "--out", "x.csv", *(() if "--time" in words else ("--time", "at"))]
-    with pytest.raises(MlplatError) as caught:
-        CliRunner().invoke(app, ["features", *words], catch_exceptions=False)
-    assert said in caught.value.message
-    assert hint in (caught.value.hint or "")
+    error = refused("features", *words)
+    assert said in error.message
+    assert hint in (error.hint or "")
     assert not (store.project.folder / "x.csv").exists()

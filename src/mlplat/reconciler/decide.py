@@ -177,10 +177,13 @@ def _check_lossless(aws: Session, resource: Resource, seen: Observed, changes: S
             return
         why = f"{why}; it holds {lost}"
     template = aws.address.split(".", 1)[0]
+    words, hint = resource.beside(aws.address) or (
+        "Declare the new one under another name beside it, or delete it with its data first",
+        f"mlplat destroy --template {template} --reverse --delete-data {aws.address}",
+    )
     raise MlplatError(
-        f"replacing {resource.kind} {resource.name}: {why}, and it may hold data, so it is not replaced. Declare the "
-        f"new one under another name beside it, or delete it with its data first",
-        hint=f"mlplat destroy --template {template} --reverse --delete-data {aws.address} --namespace {aws.namespace}",
+        f"replacing {resource.kind} {resource.name}: {why}, and it may hold data, so it is not replaced. {words}",
+        hint=f"{hint} --namespace {aws.namespace}",
     )
 
 

@@ -146,6 +146,10 @@ class Resource(ABC):
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {k: v for k, v in values.items() if v is not None and k not in self.create_only}
 
+    def beside(self, address: str) -> tuple[str, str] | None:
+        """How to get what can't be changed in place and lose nothing: in words, and the command that says more."""
+        return None
+
     def compare(self, seen: Observed) -> list[Change]:
         """Declared fields that differ from what is there; only what `describe` reports is compared.
 

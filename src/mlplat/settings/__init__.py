@@ -4,7 +4,6 @@
 """
 
 from mlplat.settings.features import FeatureGroup as FeatureGroup
-from mlplat.settings.features import versioned as versioned
 from mlplat.settings.loading import load as load
 from mlplat.settings.loading import packaged_project as packaged_project
 from mlplat.settings.model import Settings as Settings

@@ -43,11 +43,6 @@ Capacity = Annotated[int, Field(ge=1, le=10_000_000)]
 TimeToLive = Annotated[str, matching(r"[1-9]\d*[smhdw]", "how long a record lives online, as 90d, 12h, 30m, 45s or 2w")]
 
 
-def versioned(group: str, version: int) -> str:
-    """What a version of a group is called, in addresses and on AWS: customer, customer-v2, ..."""
-    return group if version == 1 else f"{group}-v{version}"
-
-
 class FeatureGroup(Section):
     """A table of the feature store. AWS can change little of it in place: a new schema is a new version beside it."""
 

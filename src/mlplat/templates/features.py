@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from mlplat.resources import AthenaWorkGroup, FeatureGroup, ModelPackageGroup, Role
 from mlplat.resources.base import Declared, Ref
-from mlplat.settings.features import versioned
 from mlplat.templates.permissions import DATA, KEY, allow, assumed_by_sagemaker, bucket, document
 from mlplat.templates.place import Place
 from mlplat.templates.release import Release
@@ -44,6 +43,11 @@ def ml_feature_store(settings: Settings, place: Place, _releases: Mapping[str, R
     queries = [Declared(f"{NAME}.athena_work_group.features", _work_group(place))]
     offline = any(group.offline for group in settings.feature_groups.values())
     return [Declared(f"{NAME}.role.feature_store", _role(settings, place)), *groups, *registries, *queries[:offline]]
+
+
+def versioned(group: str, version: int) -> str:
+    """What a version of a group is called, in addresses and on AWS: customer, customer-v2, ..."""
+    return group if version == 1 else f"{group}-v{version}"
 
 
 def _work_group(place: Place) -> AthenaWorkGroup:

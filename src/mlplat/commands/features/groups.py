@@ -55,6 +55,21 @@ def describe(
     output.data(found, lambda: _told(found))
 
 
+def export(
+    group: GroupArgument,
+    version: VersionOption = None,
+    namespace: NamespaceOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print a feature group as a Python program for the SageMaker SDK, which makes it where there is none."""
+    from mlplat.workflows.features.export import python
+    from mlplat.workflows.features.groups import to_read
+
+    platform = platform_of(namespace, config)
+    output.text(python(platform, to_read(platform, group, version)).rstrip())
+
+
 def _told(found: dict[str, Any]) -> Any:
     from rich.console import Group
     from rich.text import Text

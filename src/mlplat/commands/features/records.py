@@ -16,7 +16,54 @@ from mlplat.output import JsonOption
 if TYPE_CHECKING:
     from mlplat.workflows.features.ingest import Ingested
 
+MissingOption = Annotated[
+    bool, typer.Option("--missing-as-null", help="A feature without a column is empty in every row.")
+]
 FormatOption = Annotated[str | None, typer.Option("--format", help="csv, jsonl or parquet, when the name doesn't say.")]
+
+
+def validate(
+    group: GroupArgument,
+    file: Annotated[list[Path], typer.Argument(help="As for ingest.")],
+    file_format: FormatOption = None,
+    missing_as_null: MissingOption = False,
+    version: VersionOption = None,
+    namespace: NamespaceOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Check the rows of files against the group, without writing any. Exit code 1 when some don't fit."""
+    from mlplat.workflows.features.groups import to_write
+    from mlplat.workflows.features.sources import fingerprint, sources
+    from mlplat.workflows.features.validation import validate
+
+    _check_format(file, file_format)
+    files = sources(file, file_format)
+    platform = platform_of(namespace, config)
+    total = 0 if any(each.is_stdin for each in files) else fingerprint(files)[1]
+    with output.counting(f"checking {group}", total) as count:
+        report = validate(to_write(platform, group, version), files, lenient=missing_as_null, seen=count)
+    rows = [[each.name, each.type, each.nulls, each.least, each.most] for each in report.columns]
+    output.table(
+        f"{report.rows:,} rows, {report.unfit:,} don't fit, {report.duplicates:,} are there twice",
+        ["Feature", "Type", "Nulls", "Least", "Most"],
+        rows,
+        value=report.to_json(),
+    )
+    if report.stamped:
+        output.note(f"{report.stamped:,} rows have no event time: ingest gives them that of its start")
+    for where, reason in report.wrong:
+        output.warn(f"{where}: {reason}")
+    if report.unfit:
+        raise MlplatError(
+            f"validating rows of feature group {report.group}: {report.unfit:,} of {report.rows:,} don't fit",
+            hint=f"mlplat features describe {report.group}",
+        )
+
+
+def _check_format(file: list[Path], file_format: str | None) -> None:
+    if file_format not in (None, "csv", "jsonl", "parquet"):
+        raise UsageError(f"reading {file[0]}: no such format: {file_format}; there are csv, jsonl and parquet")
 
 
 def ingest(
@@ -25,9 +72,7 @@ def ingest(
         list[Path], typer.Argument(help="CSV, JSON lines or Parquet files, folders of them, or - for standard input.")
     ],
     file_format: FormatOption = None,
-    missing_as_null: Annotated[
-        bool, typer.Option("--missing-as-null", help="A feature without a column is empty in every row.")
-    ] = False,
+    missing_as_null: MissingOption = False,
     again: Annotated[bool, typer.Option("--again", help="Write what an earlier run has written, too.")] = False,
     refused: Annotated[
         Path | None, typer.Option("--refused", help="Where rows go that can't be written (JSON lines).")
@@ -48,8 +93,7 @@ def ingest(
     from mlplat.workflows.features.ingest import Ingestion
     from mlplat.workflows.features.sources import sources
 
-    if file_format not in (None, "csv", "jsonl", "parquet"):
-        raise UsageError(f"reading {file[0]}: no such format: {file_format}; there are csv, jsonl and parquet")
+    _check_format(file, file_format)
     files = sources(file, file_format)
     platform = platform_of(namespace, config)
     with output.working(f"reading {', '.join(map(str, file))}"):
@@ -60,7 +104,7 @@ def ingest(
     with output.counting(f"ingesting into {group}", run.total) as count, platform.session.limited(limit):
         done = run.run(refused_file=path, parallel=parallel, lenient=missing_as_null, again=again, seen=count)
     output.data(done.to_json(), lambda: _told(done))
-    _complain(done, path)
+    complain(done, path)
 
 
 def _told(done: Ingested) -> str:
@@ -70,7 +114,7 @@ def _told(done: Ingested) -> str:
     return f"{done.written:,} records written to {done.group}{earlier}"
 
 
-def _complain(done: Ingested, path: Path) -> None:
+def complain(done: Ingested, path: Path) -> None:
     """Raise what keeps the ingestion from being a success: it was stopped, or rows were refused."""
     if done.stopped is not None:
         said = f"{done.stopped.message}; {done.written:,} records are written, the same command goes on from there"

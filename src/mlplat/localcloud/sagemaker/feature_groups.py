@@ -8,7 +8,7 @@ from typing import Any
 
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.sagemaker.errors import AwsError, in_use, invalid, limit_exceeded, not_found
-from mlplat.localcloud.sagemaker.glue_table import make_table
+from mlplat.localcloud.sagemaker.glue_table import add_columns, make_table
 from mlplat.localcloud.sagemaker.job_lists import Members, page
 from mlplat.localcloud.sagemaker.roles import check_role
 
@@ -169,8 +169,11 @@ class FeatureGroups:
             group["FeatureGroupStatus"] = "Created"
 
     def _update(self, group: dict[str, Any], request: Mapping[str, Any]) -> None:
+        definitions = [*group["FeatureDefinitions"], *request.get("FeatureAdditions", ())]
+        if "FeatureAdditions" in request:
+            add_columns(self._cloud, {**group, "FeatureDefinitions": definitions})
         with self._cloud.lock:
-            group["FeatureDefinitions"] = [*group["FeatureDefinitions"], *request.get("FeatureAdditions", ())]
+            group["FeatureDefinitions"] = definitions
             if online := request.get("OnlineStoreConfig"):
                 group["OnlineStoreConfig"] = {**group.get("OnlineStoreConfig", {}), **online}
             if throughput := request.get("ThroughputConfig"):

@@ -39,6 +39,19 @@ def make_table(cloud: Cloud, group: Mapping[str, Any]) -> str | None:
     return None
 
 
+def add_columns(cloud: Cloud, group: Mapping[str, Any]) -> None:
+    """Features that were added get a column: the role's policy in AWS's guide has glue:UpdateTable for that."""
+    catalog = (group.get("OfflineStoreConfig") or {}).get("DataCatalogConfig")
+    if not catalog:
+        return
+    glue = cloud.aws("glue")
+    table = _table(group, group["OfflineStoreConfig"], catalog["TableName"])
+    try:
+        glue.update_table(DatabaseName=catalog["Database"], TableInput=table)
+    except glue.exceptions.EntityNotFoundException:
+        return  # somebody has deleted it
+
+
 def _is_at(glue: Any, catalog: Mapping[str, str], location: str) -> bool:
     table = glue.get_table(DatabaseName=catalog["Database"], Name=catalog["TableName"])["Table"]
     return bool(table["StorageDescriptor"].get("Location") == location)

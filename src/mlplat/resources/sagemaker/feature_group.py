@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -73,6 +74,12 @@ class FeatureGroup(Resource):
         added = seen.fields["features"].items() <= self.features.items()
         changes = [online_store.changed(each) for each in super().compare(seen)]
         return changes if added else [Change("schema", c.old, c.new) if c.field == "features" else c for c in changes]
+
+    def beside(self, address: str) -> tuple[str, str]:
+        """Another version of the group."""
+        name = re.sub(r"-v\d+$", "", address.rpartition(".")[2])
+        words = "Give it the next version in the configuration: that is made beside it, and this one is kept"
+        return words, f"mlplat features version {name}"
 
     def create(self, aws: Session) -> str:
         """Make it when fewer than four are being made, and wait until records can be put."""

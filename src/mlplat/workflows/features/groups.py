@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from mlplat.errors import UsageError, telling
-from mlplat.settings import FeatureGroup, versioned
+from mlplat.settings import FeatureGroup
+from mlplat.templates.features import versioned
 from mlplat.workflows.choice import chosen
 from mlplat.workflows.platform import Platform
 
@@ -34,6 +35,16 @@ class Feature:
         if self.collection is None:
             return self.type
         return f"{self.collection}{f'({self.dimension})' if self.dimension else ''} of {self.type}"
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """As CreateFeatureGroup takes it."""
+        made: dict[str, Any] = {"FeatureName": self.name, "FeatureType": self.type}
+        if self.collection:
+            made["CollectionType"] = self.collection
+        if self.dimension:
+            made["CollectionConfig"] = {"VectorConfig": {"Dimension": self.dimension}}
+        return made
 
     @classmethod
     def of(cls, definition: Mapping[str, Any]) -> Feature:

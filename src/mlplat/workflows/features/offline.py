@@ -36,6 +36,7 @@ class Table:
     """Where the offline half of a feature group is."""
 
     group: str
+    version: int
     database: str
     name: str
     identifier: str
@@ -97,7 +98,7 @@ def table_of(platform: Platform, group: str, version: int | None = None) -> Tabl
             hint=f"mlplat config show feature_groups.{name}",
         )
     types = {each.name: each.type for each in schema.features.values()}
-    return Table(name, *schema.table, schema.identifier, schema.event_time, types)
+    return Table(name, schema.version, *schema.table, schema.identifier, schema.event_time, types)
 
 
 def expanded(platform: Platform, sql: str) -> str:
