@@ -154,6 +154,21 @@ def test_a_field_changed_behind_our_back_is_seen_and_repaired(
     resource.delete(world.aws, id)
 
 
+def test_rules_put_into_a_default_group_are_seen_and_taken_out(world: World, tmp_path: Path) -> None:
+    """Its rules are managed, though it has no field for them."""
+    resource = contracts()["default_security_group"][0].desired(world)
+    platform = made(world, resource, tmp_path)
+    id = str(platform.store.load().entries[world.address].id)
+    rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    world.client("ec2").authorize_security_group_ingress(GroupId=id, IpPermissions=[rule])
+    assert [change.field for change in platform.finding().changes] == ["ingress"]
+    (step,) = platform.plan().steps
+    assert (step.action, dict(step.causes)) == (Action.UPDATE, {"ingress": Cause.BY_HAND})
+    assert platform.apply() == id
+    assert platform.finding().verdict is Verdict.CLEAN
+    resource.delete(world.aws, id)
+
+
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_tags_taken_off_behind_our_back_are_seen_and_put_back(kind: str, world: World, tmp_path: Path) -> None:
     resource = contracts()[kind][0].desired(world)
