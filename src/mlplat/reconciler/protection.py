@@ -17,20 +17,18 @@ def check(plan: Plan, protect: Mapping[str, bool], where: Callable[[str], str]) 
 
     The leftover of a replace that was begun before is no longer the object of its address, and goes.
     """
-    ended = {
-        step.address: (step, pattern)
-        for step in plan.steps
-        if step.action in ENDS and step.seen is not None and not step.deposed
-        for pattern in [protecting(step.address, protect)]
-        if pattern is not None
-    }
+    ended: dict[tuple[str, str], list[str]] = {}
+    for step in plan.steps:
+        ends = step.action in ENDS and step.seen is not None and not step.deposed
+        if ends and (pattern := protecting(step.address, protect)) is not None:
+            ended.setdefault((pattern, f"{ENDS[step.action]} ({step.reason})"), []).append(step.address)
     if not ended:
         return
     told = "; ".join(
-        f"{address} would be {ENDS[step.action]} ({step.reason}), which {where(pattern)} forbids"
-        for address, (step, pattern) in ended.items()
+        f"{', '.join(addresses)} would be {how}, which {where(pattern)} forbids"
+        for (pattern, how), addresses in ended.items()
     )
-    excluded = " ".join(f"--exclude {quote(address)}" for address in ended)
+    excluded = " ".join(f"--exclude {quote(each)}" for addresses in ended.values() for each in addresses)
     command = "destroy --reverse" if plan.destroy else "plan"
     raise MlplatError(
         f"planning namespace {plan.namespace}: {told}",
