@@ -9,6 +9,7 @@ from typing import Any
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.sagemaker.errors import AwsError, invalid
 from mlplat.localcloud.sagemaker.job_lists import Members, page
+from mlplat.localcloud.sagemaker.registry import package_arn
 from mlplat.localcloud.sagemaker.roles import check_role
 
 CREATE_MODEL = ("PrimaryContainer", "Containers", "InferenceExecutionConfig", "ExecutionRoleArn", "VpcConfig")
@@ -77,7 +78,7 @@ class Models:
         package = container.get("ModelPackageName")
         if package is None:
             return
-        arn = package if package.startswith("arn:") else self._cloud.arn(f"model-package/{package}")
+        arn = package_arn(self._cloud, package)
         if arn not in self._cloud.store("model_packages"):
             raise invalid(f"ModelPackage {arn} does not exist.")  # wording not verified
         container["ModelPackageName"] = arn

@@ -168,7 +168,7 @@ class ModelPackages:
             if "ModelPackageName" not in request:
                 raise invalid("One of ModelPackageName or ModelPackageGroupName must be provided.")  # not verified
             name = request["ModelPackageName"]
-            return {"ModelPackageName": name, "ModelPackageArn": self._cloud.arn(f"model-package/{name}")}
+            return {"ModelPackageName": name, "ModelPackageArn": package_arn(self._cloud, name)}
         group = find_group(self._cloud, request["ModelPackageGroupName"])
         if group["ModelPackageGroupStatus"] != "Completed":
             raise conflict(f"Model Package Group {group['ModelPackageGroupArn']} is not ready.")  # wording not verified
@@ -178,12 +178,12 @@ class ModelPackages:
             "ModelPackageName": name,  # AWS answers with the group's name for a version
             "ModelPackageGroupName": name,
             "ModelPackageVersion": group["versions"],
-            "ModelPackageArn": self._cloud.arn(f"model-package/{name}/{group['versions']}"),
+            "ModelPackageArn": package_arn(self._cloud, f"{name}/{group['versions']}"),
             "ModelApprovalStatus": "PendingManualApproval",
         }
 
     def _package(self, name: str) -> dict[str, Any]:
-        arn = name if name.startswith("arn:") else self._cloud.arn(f"model-package/{name}")
+        arn = package_arn(self._cloud, name)
         package: dict[str, Any] | None = self._packages.get(arn)
         if package is None:
             raise invalid(f"ModelPackage {arn} does not exist.")
@@ -198,6 +198,11 @@ class ModelPackages:
             return False
         approval = request.get("ModelApprovalStatus")
         return approval is None or approval == package.get("ModelApprovalStatus")
+
+
+def package_arn(cloud: Cloud, name: str) -> str:
+    """The ARN of a package, if it isn't one already: in lower case, whatever its name is (moto's tests have it so)."""
+    return name if name.startswith("arn:") else cloud.arn(f"model-package/{name.lower()}")
 
 
 def find_group(cloud: Cloud, name: str) -> dict[str, Any]:
