@@ -6,6 +6,7 @@ from mlplat.localcloud.sagemaker.endpoints import Endpoints
 from mlplat.localcloud.sagemaker.feature_groups import FeatureGroups
 from mlplat.localcloud.sagemaker.feature_store import FeatureStoreRuntime
 from mlplat.localcloud.sagemaker.models import EndpointConfigs, Models
+from mlplat.localcloud.sagemaker.notebooks import NotebookInstances
 from mlplat.localcloud.sagemaker.processing_jobs import ProcessingJobs
 from mlplat.localcloud.sagemaker.registry import ModelPackageGroups, ModelPackages
 from mlplat.localcloud.sagemaker.runtime import SageMakerRuntime
@@ -28,6 +29,7 @@ FAMILIES: tuple[type, ...] = (
     TuningJobs,
     ProcessingJobs,
     TransformJobs,
+    NotebookInstances,
 )
 """Classes whose public methods are operations in boto3's names: `(request: dict) -> dict`, in the wire's names.
 

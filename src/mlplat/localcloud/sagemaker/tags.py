@@ -12,7 +12,7 @@ from mlplat.localcloud.sagemaker.errors import AwsError, invalid
 OURS = frozenset(
     {
         "model", "endpoint-config", "endpoint", "feature-group", "model-package-group", "model-package",
-        "training-job", "hyper-parameter-tuning-job", "processing-job", "transform-job",
+        "training-job", "hyper-parameter-tuning-job", "processing-job", "transform-job", "notebook-instance",
     }
 )  # fmt: skip
 """Types of objects that only we keep: such an ARN that isn't registered isn't there."""
