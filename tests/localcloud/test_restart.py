@@ -187,6 +187,11 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]
             del answers[key]
         groups = answers["logs describe_log_groups"]["logGroups"]
         groups[:] = [each for each in groups if SERVING not in each["logGroupName"]]
+    changed = {key for key in {*before, *after} if before.get(key) != after.get(key)}
+    return {key: _changed(before.get(key) or {}, after.get(key) or {}) for key in changed}
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     return {key: (before.get(key), after.get(key)) for key in {*before, *after} if before.get(key) != after.get(key)}
 
 

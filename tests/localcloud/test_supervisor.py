@@ -194,7 +194,7 @@ time.sleep(3600)
     process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
-    assert len(processes.tagged(TAG, str(tmp_path))) >= 3
+    assert eventually(lambda: len(processes.tagged(TAG, str(tmp_path))) >= 3)
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()

@@ -222,11 +222,12 @@ def _end_tree() -> None:
 def _descendants() -> dict[int, int]:
     """The process group of each process below this one that has not ended."""
     seen: dict[int, tuple[int, int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, parent, group, *_ = stat.read_text().rpartition(")")[2].split()
-            if state not in "ZX":
-                seen[int(stat.parent.name)] = int(parent), int(group)
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):  # gone meanwhile, or no process
+            pid = int(process.name)
+            state, parent, group, *_ = (process / "stat").read_bytes().rpartition(b")")[2].split()
+            if state not in (b"Z", b"X"):
+                seen[pid] = int(parent), int(group)
     found, front = dict[int, int](), {os.getpid()}
     while front:
         front = {pid for pid, (parent, _) in seen.items() if parent in front}
@@ -281,7 +282,7 @@ class Guard:
 
 def _tree() -> list[int]:
     if os.getpid() == 1:
-        return [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]  # ours alone
+        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]  # ours alone
     return list(_descendants())
 
 
