@@ -168,7 +168,9 @@ def main() -> None:
     print("\n".join(lines))
     if "--write" in sys.argv:
         about = (__doc__ or "").split("`--write`")[0].strip()
-        PAGE.write_text(f"# Performance\n\n`python bench/apply.py --write`:\n\n{about}\n\n" + "\n".join(lines) + "\n")
+        others = "".join(PAGE.read_text().partition("\n## ")[1:])
+        text = f"# Performance\n\n`python bench/apply.py --write`:\n\n{about}\n\n" + "\n".join(lines) + "\n"
+        PAGE.write_text(text + others)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What the benchmarks of the local cloud send, and the bounds that they compare with."""
