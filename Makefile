@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv demo test test-faults check docs bench lock clean
+.PHONY: venv demo test test-faults gate check docs bench lock clean
 
 venv: $(STAMP)
 
@@ -27,6 +27,10 @@ test: venv
 
 test-faults: venv
 	@FAULTS_CASE="$(CASE)" $(BIN)/python -m pytest tests/faults -m faults -s
+
+gate: venv
+	@test -d "$(MOTO)/tests" || { echo "make gate MOTO=FOLDER: moto's repository or source, as it is pinned"; exit 2; }
+	@MOTO_TESTS="$(abspath $(MOTO))" $(BIN)/python -m pytest -n0 tests/moto_gate -s
 
 check: venv
 	@$(BIN)/ruff format --check src tests bench examples
