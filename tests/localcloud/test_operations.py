@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,18 @@ def test_the_page_says_what_the_code_says() -> None:
     assert operations.written(text) == text, "run `make docs`"
 
 
+def test_the_page_names_files_that_are_there() -> None:
+    names = re.findall(r"`((?:src|tests)/[\w/.]+)`", PAGE.read_text())
+    assert len(names) > 10
+    assert [name for name in names if not (PAGE.parents[1] / name).exists()] == []
+
+
 @pytest.mark.parametrize(
     ("service", "operation", "kind"),
     [
         ("sagemaker", "CreateTrainingJob", operations.REAL),
         ("sagemaker", "CreateMlflowApp", REFUSED),
+        ("sagemaker", "StartNotebookInstance", RECORDED),
         ("s3", "PutObject", operations.REAL),
         ("s3", "PutBucketLifecycleConfiguration", RECORDED),
         ("ec2", "CreateNatGateway", RECORDED),

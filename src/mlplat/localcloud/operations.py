@@ -62,11 +62,12 @@ BEGIN, END = "<!-- operations: begin -->", "<!-- operations: end -->"
 def kinds(service: str) -> dict[str, str]:
     """By operation: real, recorded only or refused."""
     names = _names(service)
-    own, moto, really = _own(service, names), _of_moto(service, names), re.compile(BY_KEEPING.get(service, r"(?!)"))
+    own, moto = _own(service, names), _of_moto(service, names)
+    really = re.compile(BY_KEEPING.get(service, r"(?!)"))
 
     def kind(name: str) -> str:
         if name in own:
-            return REAL
+            return own[name]
         return REFUSED if name not in moto else REAL if really.fullmatch(name) else RECORDED
 
     return {name: kind(name) for name in sorted(names)}
@@ -108,14 +109,19 @@ def _names(service: str) -> list[str]:
     return list(botocore.session.get_session().get_service_model(service).operation_names)
 
 
-def _own(service: str, names: list[str]) -> set[str]:
-    """Operations of our families."""
+def _own(service: str, names: list[str]) -> dict[str, str]:
+    """Operations of our families: real, unless the family says of itself that it is `recorded_only`."""
     from botocore import xform_name
 
     from mlplat.localcloud.families import families
 
     ours = [each for each in families() if getattr(each, "service", "sagemaker") == service]
-    return {name for name in names if any(hasattr(family, xform_name(name)) for family in ours)}
+    return {
+        name: RECORDED if getattr(family, "recorded_only", False) else REAL
+        for family in ours
+        for name in names
+        if hasattr(family, xform_name(name))
+    }
 
 
 def _of_moto(service: str, names: list[str]) -> set[str]:

@@ -46,6 +46,8 @@ class NotebookInstances:
     UpdateNotebookInstance and DeleteNotebookInstance). Lifecycle configurations are moto's.
     """
 
+    recorded_only = True
+
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._notebooks = cloud.store("notebook_instances")
