@@ -19,7 +19,6 @@ from mlplat.errors import ApiError, ForeignObject, LockHeld, MlplatError, StateE
 from mlplat.localcloud import daemon
 from mlplat.main import app
 from mlplat.resources import Bucket
-from mlplat.workflows.bootstrap import Bootstrap
 
 BUCKET = "mlplat-state-123456789012-us-east-1"
 
@@ -126,7 +125,15 @@ def test_a_name_that_is_not_free_yet_is_waited_for_no_longer_than_said(
         return aws.retrying(lambda error: patience(error, asked=False))(busy)
 
     monkeypatch.setattr(Bucket, "create", create)
-    monkeypatch.setattr(Bootstrap, "time_limit", 0.3)
+    pause = Session.pause
+
+    def over(self: Session, seconds: float) -> None:
+        """The minute ends during the first pause."""
+        self._shared.late.set()
+        self.cancelled.set()
+        pause(self, seconds)
+
+    monkeypatch.setattr(Session, "pause", over)
     monkeypatch.setenv("MLPLAT_STATE__BUCKET", "deleted-just-now")
     error = refused("bootstrap", "--timeout", "1")
     assert isinstance(error, WaitTimeout)
