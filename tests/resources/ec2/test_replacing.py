@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +62,10 @@ class Network:
         assert self.plan(zones).is_empty
         return made
 
-    def destroy(self, within: float | None = None) -> None:
+    def destroy(self) -> None:
         state = self.store.load()
         made = plan_destroy(self.session, state, scope=None, reverse=True)
-        apply(made, self.session, self.store, within=within)
+        apply(made, self.session, self.store)
 
     def id(self, place: str) -> str:
         return str(self.store.load().entries[self.at(place)].id)
@@ -122,11 +124,15 @@ def test_an_interface_that_lingers_is_waited_for(
     network: Network, ec2: Any, lingering: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    pauses = iter(range(100))
+    waiting = {f"{kind}: in use by {lingering} (left by a job)" for kind in ("subnet", "security_group")}
+    left, lock = [lingering], threading.Lock()
 
-    def pause(_session: Session, _seconds: float) -> None:
-        if next(pauses) == 6:
-            ec2.delete_network_interface(NetworkInterfaceId=lingering)
+    def pause(_session: Session, seconds: float) -> None:
+        """It goes when everything that it holds has said that it waits."""
+        time.sleep(min(seconds, 0.02))
+        with lock:
+            if waiting <= set(told) and left:
+                ec2.delete_network_interface(NetworkInterfaceId=left.pop())
 
     class Watch(Quiet):
         def reported(self, step: Any, status: str) -> None:
@@ -136,18 +142,29 @@ def test_an_interface_that_lingers_is_waited_for(
     state = network.store.load()
     made = plan_destroy(network.session, state, scope=None, reverse=True)
     apply(made, network.session, network.store, watch=Watch())
-    assert {f"{kind}: in use by {lingering} (left by a job)" for kind in ("subnet", "security_group")} <= set(told)
+    assert waiting <= set(told)
     assert network.store.load().entries == {}
 
 
 def test_a_wait_for_it_that_is_given_up_is_joined_by_the_next_run(
-    network: Network, ec2: Any, lingering: str, cloud: Any
+    network: Network, ec2: Any, lingering: str, cloud: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    whole = Session.pause
+
+    def pause(self: Session, seconds: float) -> None:
+        """The time is over while the subnet waits."""
+        if self.address == network.at("subnet.private_0"):
+            self._shared.late.set()
+            self.cancelled.set()
+        whole(self, seconds)
+
+    monkeypatch.setattr(Session, "pause", pause)
     with pytest.raises(WaitTimeout, match="its time is over") as caught:
-        network.destroy(within=0.5)
+        network.destroy()
     assert network.at("subnet.private_0") in caught.value.message
     assert network.at("subnet.private_0") in network.store.load().entries
     ec2.delete_network_interface(NetworkInterfaceId=lingering)
+    monkeypatch.undo()
     network.session = cloud.session()  # a new process
     network.destroy()
     assert network.store.load().entries == {}
