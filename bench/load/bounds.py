@@ -24,8 +24,8 @@ def at_once() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def stock_moto() -> Iterator[str]:
-    """moto's own server, as it is installed."""
+def stock_moto() -> Iterator[tuple[str, int]]:
+    """The URL and the process of moto's own server, as it is installed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -39,7 +39,7 @@ def stock_moto() -> Iterator[str]:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 break
             time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process.pid
     finally:
         process.kill()
         process.wait()
