@@ -63,6 +63,7 @@ def session_of(settings: Settings) -> Session:
             FOLDER / "local",
             settings.local.transition_delay_seconds,
             settings.local.eventual_consistency_reads,
+            enforce_iam=settings.local.enforce_iam,
         )
         return Session(
             settings.namespace,

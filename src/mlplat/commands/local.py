@@ -32,7 +32,18 @@ ReadsOption = Annotated[
 ]
 
 
-def connect(folder: Path = FOLDER, transition_delay: float = 0.5, eventual_consistency_reads: int = 0) -> Address:
+EnforceOption = Annotated[
+    bool, typer.Option("--enforce-iam", help="Jobs, endpoints and functions may do what their role's policies allow.")
+]
+
+
+def connect(
+    folder: Path = FOLDER,
+    transition_delay: float = 0.5,
+    eventual_consistency_reads: int = 0,
+    *,
+    enforce_iam: bool = False,
+) -> Address:
     """The folder's local cloud, started when it is not running; this process reaches it past any proxy."""
     from mlplat.localcloud import daemon
 
@@ -42,7 +53,10 @@ def connect(folder: Path = FOLDER, transition_delay: float = 0.5, eventual_consi
         return running
     with output.working("starting the local cloud"):
         return daemon.ensure(
-            folder, transition_delay=transition_delay, eventual_consistency_reads=eventual_consistency_reads
+            folder,
+            transition_delay=transition_delay,
+            eventual_consistency_reads=eventual_consistency_reads,
+            enforce_iam=enforce_iam,
         )
 
 
@@ -51,6 +65,7 @@ def start(
     port: PortOption = 0,
     transition_delay: DelayOption = 0.5,
     eventual_consistency_reads: ReadsOption = 0,
+    enforce_iam: EnforceOption = False,
     json: JsonOption = False,
 ) -> None:
     """Start the local cloud, or find it running."""
@@ -62,6 +77,7 @@ def start(
             port=port,
             transition_delay=transition_delay,
             eventual_consistency_reads=eventual_consistency_reads,
+            enforce_iam=enforce_iam,
         )
     if output.mode.json:
         output.data(_about(address))
@@ -174,6 +190,7 @@ def _about(address: Address) -> dict[str, Any]:
         "folder": str(address.folder),
         "transition_delay": address.transition_delay,
         "eventual_consistency_reads": address.eventual_consistency_reads,
+        "enforce_iam": address.enforce_iam,
     }
 
 

@@ -47,6 +47,8 @@ class Host:
     changes: Changes = field(default_factory=Changes)
     clock: Clock = field(default_factory=Clock)
     """By which alarms, schedules and retries go."""
+    enforce_iam: bool = False
+    """Whether executors act with their role's own credentials, and are refused what its policies don't allow."""
 
 
 class Cloud:
@@ -136,8 +138,12 @@ class Cloud:
             proxies={},
             retries={"mode": "standard", "total_max_attempts": 1},
         )
-        session = boto3.Session(self.host.access_key, self.host.secret_key, region_name=self.region)
+        session = boto3.Session(*self._credentials(), region_name=self.region)
         return session.client(service, endpoint_url=self.address, config=config)
+
+    def _credentials(self) -> tuple[str, str, str | None]:
+        """Access key, secret key and, of a session, its token."""
+        return self.host.access_key, self.host.secret_key, None
 
     def later(self, fn: Callable[[], object], delay: float | None = None) -> None:
         """Run `fn` in a thread of its own after `delay` seconds (default `transition_delay`); errors are logged."""

@@ -46,6 +46,7 @@ class Address:
     version: str
     transition_delay: float
     eventual_consistency_reads: int
+    enforce_iam: bool = False
 
     @property
     def role(self) -> str:
@@ -106,7 +107,12 @@ def around_proxies() -> dict[str, str]:
 
 
 def ensure(
-    folder: Path, *, region: str = "us-east-1", transition_delay: float = 0.5, eventual_consistency_reads: int = 0
+    folder: Path,
+    *,
+    region: str = "us-east-1",
+    transition_delay: float = 0.5,
+    eventual_consistency_reads: int = 0,
+    enforce_iam: bool = False,
 ) -> Address:
     """The folder's local cloud, started if it doesn't run. Safe to call from many processes at once."""
     return status(folder) or start(
@@ -114,6 +120,7 @@ def ensure(
         region=region,
         transition_delay=transition_delay,
         eventual_consistency_reads=eventual_consistency_reads,
+        enforce_iam=enforce_iam,
     )
 
 
@@ -124,11 +131,13 @@ def start(
     region: str = "us-east-1",
     transition_delay: float = 0.5,
     eventual_consistency_reads: int = 0,
+    enforce_iam: bool = False,
 ) -> Address:
     """Start the folder's local cloud and wait until it answers; the running one, if there is one.
 
     `port` 0 lets the kernel choose. `eventual_consistency_reads`: how often a new object is not found at
-    first. Raises LocalCloudError when the port is taken or it can't run.
+    first. `enforce_iam`: roles may do what their policies say and no more. Raises LocalCloudError when the port is
+    taken or it can't run.
     """
     folder = folder.absolute()
     if importlib.util.find_spec("moto") is None:
@@ -138,7 +147,7 @@ def start(
     with _starting(folder):
         running = status(folder)
         if running is None:
-            return _launch(folder, port, region, transition_delay, eventual_consistency_reads)
+            return _launch(folder, port, region, transition_delay, eventual_consistency_reads, enforce_iam)
         if port and not running.url.endswith(f":{port}"):
             raise LocalCloudError(
                 f"starting the local cloud on port {port}: it already runs at {running.url}", hint="mlplat local stop"
@@ -203,13 +212,14 @@ def reset(folder: Path) -> Address | None:
         region=before.region,
         transition_delay=before.transition_delay,
         eventual_consistency_reads=before.eventual_consistency_reads,
+        enforce_iam=before.enforce_iam,
     )
 
 
-def _launch(folder: Path, port: int, region: str, transition_delay: float, reads: int) -> Address:
+def _launch(folder: Path, port: int, region: str, transition_delay: float, reads: int, enforce_iam: bool) -> Address:
     command = [sys.executable, "-m", "mlplat.localcloud.server", str(folder)]
     command += ["--port", str(port), "--region", region, "--transition-delay", str(transition_delay)]
-    command += ["--eventual-consistency-reads", str(reads)]
+    command += ["--eventual-consistency-reads", str(reads), *(["--enforce-iam"] if enforce_iam else [])]
     (folder / "daemon.json").unlink(missing_ok=True)
     output = folder / "daemon.log"
     with output.open("ab") as log:

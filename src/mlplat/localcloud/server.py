@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--transition-delay", type=float, default=0.5)
+    parser.add_argument("--enforce-iam", action="store_true")
     parser.add_argument("--eventual-consistency-reads", type=int, default=0)
     args = parser.parse_args(argv)
     _forget_the_parent()
@@ -47,7 +48,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         store = Store(folder)
         sock = _listen(args.port, int(store.identity().get("port", 0)))
-        Server(folder, store, sock, args.region, args.transition_delay, args.eventual_consistency_reads).run()
+        reads, enforce = args.eventual_consistency_reads, args.enforce_iam
+        Server(folder, store, sock, args.region, args.transition_delay, reads, enforce_iam=enforce).run()
     except StoreRefused as error:
         print(error, file=sys.stderr)  # noqa: T201 - `daemon` reads the last line
         sys.exit(REFUSED)
@@ -66,6 +68,8 @@ class Server:
         region: str,
         transition_delay: float,
         eventual_consistency_reads: int = 0,
+        *,
+        enforce_iam: bool = False,
     ) -> None:
         from mlplat.localcloud.cloud import Host
         from mlplat.localcloud.freshness import Freshness
@@ -93,12 +97,14 @@ class Server:
             supervisor=self.supervisor,
             transition_delay=transition_delay,
             freshness=Freshness(eventual_consistency_reads),
+            enforce_iam=enforce_iam,
         )
         self._about = {
             "region": region,
             "account": ACCOUNT,
             "transition_delay": transition_delay,
             "eventual_consistency_reads": eventual_consistency_reads,
+            "enforce_iam": enforce_iam,
         }
         self._ready = threading.Event()
 

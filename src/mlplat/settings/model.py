@@ -205,6 +205,7 @@ class Local(Section):
 
     transition_delay_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.5
     eventual_consistency_reads: Annotated[int, Field(ge=0, le=100)] = 0
+    enforce_iam: bool = False
 
 
 class Settings(BaseSettings):

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlplat.localcloud.access import acting
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors.container_log import ContainerLog
 from mlplat.localcloud.executors.model_data import Container, ModelDataError
@@ -47,13 +48,13 @@ class ModelServer:
     """The model server of one variant: started, pinged, and started again when it ends by itself."""
 
     def __init__(self, cloud: Cloud, endpoint: str, variant: Variant) -> None:
-        self.variant, self._cloud = variant, cloud
+        self.variant, self._cloud = variant, acting(cloud, variant.container.role)
         self.stream = f"{variant.name}/i-{secrets.token_hex(8)}{secrets.token_hex(1)[:1]}"
         self._label = f"endpoint {endpoint} {variant.name}"
         self._folder = Path(tempfile.mkdtemp(prefix="variant-", dir=_home(cloud)))
         for name in ("ml", "home", "tmp"):
             (self._folder / name).mkdir()
-        self._log = ContainerLog(cloud, f"/aws/sagemaker/Endpoints/{endpoint}", self.stream)
+        self._log = ContainerLog(self._cloud, f"/aws/sagemaker/Endpoints/{endpoint}", self.stream)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._child: Child | None = None

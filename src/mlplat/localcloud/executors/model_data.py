@@ -30,6 +30,8 @@ class Container:
     """`data_url` is a prefix whose objects are the model's files, rather than one object."""
     packed: bool = True
     """The object is a tar.gz archive."""
+    role: str = ""
+    """The model's execution role."""
 
     @classmethod
     def of(cls, cloud: Cloud, model_name: str) -> Container:
@@ -48,6 +50,7 @@ class Container:
             data_url=source.get("S3Uri", given.get("ModelDataUrl")),
             prefix=source.get("S3DataType") == "S3Prefix",
             packed=source.get("CompressionType", "Gzip") == "Gzip",
+            role=model.get("ExecutionRoleArn", ""),
         )
 
     def place(self, cloud: Cloud, base: Path) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mlplat.localcloud.access import acting
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors import s3_data
 from mlplat.localcloud.executors.cluster import GRACE, Cluster, Host
@@ -44,7 +45,8 @@ class ProcessingRun:
     """The execution of one job; `finished` is called once its record has come to its end."""
 
     def __init__(self, cloud: Cloud, job: dict[str, Any], finished: Callable[[], None] = lambda: None) -> None:
-        self._cloud, self._job, self._finished = cloud, job, finished
+        self._cloud = cloud = acting(cloud, job["RoleArn"])
+        self._job, self._finished = job, finished
         self._name: str = job["ProcessingJobName"]
         self._cluster = Cluster(cloud, "processing", self._name, instances(job), volume(job))
         self._stopping = threading.Event()

@@ -112,7 +112,7 @@ def download(s3: Any, found: Sequence[Source], folder: Path, stopped: Callable[[
             target.parent.mkdir(parents=True, exist_ok=True)
             s3.download_file(source.place.bucket, source.place.key, str(target))
         except s3.exceptions.ClientError as error:
-            raise DataError(f"{_said(error)} ({source.place.uri})") from error
+            raise DataError(f"{_why_not(s3, source.place, error)} ({source.place.uri})") from error
         except OSError as error:  # a key is a folder of another one
             raise DataError(
                 f"Cannot download {source.place.uri}, "
@@ -130,7 +130,7 @@ def unpack(s3: Any, uri: str, folder: Path) -> None:
         try:
             s3.download_fileobj(place.bucket, place.key, archive)
         except s3.exceptions.ClientError as error:
-            raise DataError(f"{_said(error)} ({uri})") from error
+            raise DataError(f"{_why_not(s3, place, error)} ({uri})") from error
         archive.seek(0)
         try:
             with tarfile.open(fileobj=archive, mode="r:*") as opened:
@@ -171,6 +171,16 @@ def upload(s3: Any, file: Path, place: Place, kms_key: str | None = None) -> Non
         s3.upload_file(str(file), place.bucket, place.key, ExtraArgs=extra)
     except (s3.exceptions.ClientError, S3UploadFailedError) as error:
         raise DataError(f"{place.uri}: {_said(error)}") from error
+
+
+def _why_not(s3: Any, place: Place, error: Any) -> str:
+    """Why an object can't be read. A HEAD, which downloads begin with, is refused without a word: a GET says more."""
+    if error.response["Error"].get("Code") == "403":
+        try:
+            s3.get_object(Bucket=place.bucket, Key=place.key, Range="bytes=0-0")
+        except s3.exceptions.ClientError as told:
+            return _said(told)
+    return _said(error)
 
 
 def _said(error: Exception) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mlplat.localcloud.access import acting
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors import images, training_config
 from mlplat.localcloud.executors.cluster import GRACE, Cluster, End, Host
@@ -69,7 +70,8 @@ class TrainingRun:
         finished: Callable[[], None] = lambda: None,
         measured: Callable[[str, float], None] = lambda *_: None,
     ) -> None:
-        self._cloud, self._job, self._finished, self._measured = cloud, job, finished, measured
+        self._cloud = cloud = acting(cloud, job["RoleArn"])
+        self._job, self._finished, self._measured = job, finished, measured
         self._name: str = job["TrainingJobName"]
         self._progress = Progress(cloud, job)
         self._cluster = self._machines()

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlplat.localcloud.access import acting
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors import payloads, s3_data
 from mlplat.localcloud.executors.cluster import GRACE, Cluster, Host
@@ -56,7 +57,9 @@ class TransformRun:
     """The execution of one job; `finished` is called once its record has come to its end."""
 
     def __init__(self, cloud: Cloud, job: dict[str, Any], finished: Callable[[], None] = lambda: None) -> None:
-        self._cloud, self._job, self._finished = cloud, job, finished
+        model = cloud.store("models").get(job["ModelName"], {})
+        self._cloud = cloud = acting(cloud, model.get("ExecutionRoleArn", ""))
+        self._job, self._finished = job, finished
         self._name: str = job["TransformJobName"]
         self._cluster = Cluster(cloud, "transform", self._name, job["TransformResources"]["InstanceCount"])
         self._joining = Joining.of(job)

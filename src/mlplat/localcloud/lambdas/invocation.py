@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from mlplat.localcloud.access import acting
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors.container_log import ContainerLog
 from mlplat.localcloud.executors.workspace import INHERITED
@@ -70,7 +71,7 @@ class Invocation:
     """A process that runs the handler once. On AWS it would be kept for the next one; here none is."""
 
     def __init__(self, cloud: Cloud, function: Function, request_id: str | None = None) -> None:
-        self._cloud, self._function = cloud, function
+        self._cloud, self._function = acting(cloud, function.role, function.name), function
         self._id = request_id or str(uuid4())
         now = cloud.now()
         self._stream = f"{now:%Y/%m/%d}/[{function.version}]{uuid4().hex}"

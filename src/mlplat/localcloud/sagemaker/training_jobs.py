@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mlplat.localcloud.access import acting
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors import s3_data, training
 from mlplat.localcloud.executors.progress import ENDED_MEANWHILE, FINISHED, MESSAGES, Progress
@@ -227,7 +228,7 @@ def _check_channel(cloud: Cloud, channel: Mapping[str, Any], role: str) -> None:
         raise invalid(f"The local cloud reads channels from S3 by prefix or manifest only: {name}.")
     place = Place.parse(source["S3Uri"])
     try:
-        s3_data.sources(cloud.aws("s3"), source)
+        s3_data.sources(acting(cloud, role).aws("s3"), source)
     except DataError as error:
         raise no_objects(cloud, source["S3Uri"], place.bucket, role) from error
 
