@@ -345,3 +345,10 @@ def test_a_succeeded_object_does_not_wait_for_who_never_used_it(world: World, br
         world.cloud.always.clear()
     world.apply(edited)
     world.check(edited)
+
+
+def test_what_the_state_knows_is_not_believed_gone_at_once(world: World) -> None:
+    world.apply(platform())
+    for thing in world.cloud.things.values():
+        thing.hidden = 2
+    assert world.plan(platform()).is_empty

@@ -16,6 +16,9 @@ from mlplat.resources.base import Observed, Resource
 LOOKS = (0.5, 1.0, 2.0, 4.0)
 """Seconds between looks for an object that may have been made a moment ago: EC2, IAM and S3 show it late."""
 
+DOUBTS = LOOKS[:2]
+"""The same for one that the state knows: believed gone too soon, what stands on it would be replaced for nothing."""
+
 
 class Observer(Protocol):
     """Watches a plan being made."""
@@ -54,9 +57,11 @@ def look(aws: Session, resource: Resource, id: str | None = None) -> Observed | 
     return seen
 
 
-def look_patiently(aws: Session, resource: Resource, id: str | None = None) -> Observed | None:
+def look_patiently(
+    aws: Session, resource: Resource, id: str | None = None, pauses: Sequence[float] = LOOKS
+) -> Observed | None:
     """The same for an object that may have been made a moment ago: "not there" is believed at the fifth time."""
-    for pause in LOOKS:
+    for pause in pauses:
         seen = look(aws, resource, id)
         if seen is not None:
             return seen
@@ -119,10 +124,13 @@ class _Looking:
         if task.kind is not None:
             self._list(task.kind)
             return
-        target = self.targets[task.address]
+        target, aws = self.targets[task.address], self.session.at(self.targets[task.address].owner)
         if task.address not in self.sight.found:
             how = look_patiently if target.uncertain else look
-            self.sight.found[task.address] = how(self.session.at(target.owner), target.resource, target.id)
+            self.sight.found[task.address] = how(aws, target.resource, target.id)
+        if self.sight.found[task.address] is None and target.id is not None and not target.uncertain:
+            aws.pause(DOUBTS[0])
+            self.sight.found[task.address] = look_patiently(aws, target.resource, target.id, DOUBTS[1:])
         if self.watch is not None:
             self.watch.observed(len(self.sight.found), len(self.targets))
 
