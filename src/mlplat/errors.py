@@ -134,13 +134,23 @@ class StateError(MlplatError):
     """The state file can't be read, understood or written.
 
     `left` is the state itself, when it could be written nowhere: the caller prints it, so that it isn't lost.
+    Where it is `because` of credentials or a permission, its exit code says so.
     """
 
     left: Mapping[str, object] | None = None
 
-    def __init__(self, message: str, *, hint: str | None = None, left: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        left: Mapping[str, object] | None = None,
+        because: Exception | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.left = left
+        if isinstance(because, CredentialsError | PermissionDenied | StateError):
+            self.exit_code = because.exit_code
 
     def to_json(self) -> dict[str, object]:
         """With `state`, when it was written nowhere else."""

@@ -202,8 +202,9 @@ class TestApply:
             try:
                 with answering(nth):
                     made.apply(platform())
-            except MlplatError:
+            except MlplatError as error:
                 assert nth.hit
+                assert error.exit_code == (4 if act is expired else 1)
                 assert not made.cloud.calls or kept(made, replace(remote, folder=made.folder)), f"write {number}"
             remote.backend().unlock(force=True)
             made.apply(platform())

@@ -101,4 +101,5 @@ class Ledger:
             raise StateError(
                 f"saving the state of {key}: {error}; nothing further is started",
                 hint=error.hint if isinstance(error, MlplatError) else "df -h .",
+                because=error,
             ) from error

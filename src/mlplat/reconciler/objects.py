@@ -184,4 +184,4 @@ def _unwritable() -> Iterator[None]:
     except StateError:
         raise
     except MlplatError as error:
-        raise StateError(error.message, hint=error.hint) from error
+        raise StateError(error.message, hint=error.hint, because=error) from error

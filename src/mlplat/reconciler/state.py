@@ -252,12 +252,14 @@ class Store:
         path, what = self._rescue.keep(state), getattr(error, "message", str(error))
         hint = getattr(error, "hint", None) or "df -h ."
         if path is not None:
-            return StateError(f"{what}; what was done is kept in {path}, the next run goes on from it", hint=hint)
+            kept = f"{what}; what was done is kept in {path}, the next run goes on from it"
+            return StateError(kept, hint=hint, because=error)
         return StateError(
             f"{what}; what was done can be written nowhere and follows: save it as {self._rescue.paths[0]}, or make "
             f"the state anew with mlplat state rebuild",
             hint=hint,
             left=json.loads(state.dumps()),
+            because=error,
         )
 
     def _write(self, state: State) -> None:
