@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
@@ -36,6 +36,7 @@ class Platform:
     settings: Settings
     session: Session
     store: Store
+    _live: dict[str, Release | None] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def parallelism(self) -> int:
@@ -103,10 +104,16 @@ class Platform:
         for address, name in addresses.items():
             if name not in kept and address not in state.entries:
                 called = [name, *(old.removeprefix(ENDPOINT) for old in self.moves.former(address))]
-                live = (live_release(self.session, endpoint_name(each, self.place)) for each in called)
+                live = (self._live_release(endpoint_name(each, self.place)) for each in called)
                 found = next((release for release in live if release is not None), None)
                 kept |= {name: found} if found else {}
         return kept
+
+    def _live_release(self, endpoint: str) -> Release | None:
+        """What an endpoint serves, asked once: to take the lock, and to plan."""
+        if endpoint not in self._live:
+            self._live[endpoint] = live_release(self.session, endpoint)
+        return self._live[endpoint]
 
     def plan(
         self,

@@ -125,19 +125,22 @@ class KmsKey(Resource):
 
     def _observed(self, aws: Session, key: dict[str, Any]) -> Observed:
         kms, id = aws.client("kms"), str(key["KeyId"])
-        aliases = [each["AliasName"] for each in kms.pages("list_aliases", "Aliases", KeyId=id)]
-        policy = kms.get_key_policy(KeyId=id, PolicyName="default")["Policy"]
+        with ThreadPoolExecutor(max_workers=4) as pool:  # nothing else of a plan takes as many calls for one object
+            policy = pool.submit(lambda: kms.get_key_policy(KeyId=id, PolicyName="default")["Policy"])
+            rotation = pool.submit(lambda: kms.get_key_rotation_status(KeyId=id)["KeyRotationEnabled"])
+            tags = pool.submit(_tags, aws, id)
+            aliases = [each["AliasName"] for each in kms.pages("list_aliases", "Aliases", KeyId=id)]
         return Observed(
             id=id,
             fields={
                 "name": self.name if self.alias in aliases else next(iter(aliases), "").removeprefix("alias/"),
                 "description": key.get("Description", ""),
-                "policy": canonical(json.loads(policy)),
-                "rotation": kms.get_key_rotation_status(KeyId=id)["KeyRotationEnabled"],
+                "policy": canonical(json.loads(policy.result())),
+                "rotation": rotation.result(),
                 "enabled": key["KeyState"] == "Enabled",
             },
             outputs={"arn": key["Arn"], "id": id, "alias": self.alias},
-            tags=_tags(aws, id),
+            tags=tags.result(),
         )
 
     def _put_rotation(self, aws: Session, id: str) -> None:
