@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from tests.faults import forks
 from tests.faults.suite import every_case
 from tests.faults.trial import Case, Result
@@ -30,6 +31,7 @@ def check_worth(worlds: Worlds) -> None:
     assert made == {"ec2", "s3", "kms", "iam", "glue", "athena", "cloudwatch-logs", "sagemaker"}
 
 
+@pytest.mark.timeout(1200)  # a case that hangs is ended by `forks.PATIENCE`; a busy machine is only slow
 def test_a_sample_of_every_fault_converges(worlds: Worlds) -> None:
     check_worth(worlds)
     failures = []
