@@ -10,6 +10,7 @@ docs/performance.md.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import tempfile
 import threading
@@ -169,6 +170,7 @@ def main() -> None:
         for name, seconds, least, calls in measure()
     ]
     lines = ["| | took | bound | ratio | calls |", "| --- | --- | --- | --- | --- |", *rows]
+    lines += ["", f"Load of the machine at the end: {os.getloadavg()[0]:.1f}, on {os.cpu_count()} cores."]
     print("\n".join(lines))
     if "--write" in sys.argv:
         about = (__doc__ or "").split("`--write`")[0].strip()
