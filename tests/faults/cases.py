@@ -121,7 +121,8 @@ def _strike(world: World, phase: Phase, fault: Any) -> BaseException | None:
 
 
 def _check_expired(fault: Expired, error: BaseException | None, result: Result) -> None:
-    done = fault.call.address == f"{STATE}.lock" and error is None  # only the lock stays, and the run says so
+    left = fault.call.operation == "DeleteObject" and fault.call.address.startswith(STATE)
+    done = left and error is None  # the state is written; a folded journal stays, or the lock, and the run says so
     if fault.begun and not done and getattr(error, "exit_code", 0) not in (3, 4):
         result.problems.append(f"exit code {getattr(error, 'exit_code', 0)} after the credentials expired: {error}")
     if fault.made > 2 * PARALLELISM:
