@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.database import ExampleDatabase
@@ -221,10 +220,7 @@ def test_renamed_addresses_keep_their_objects() -> None:
     many(live_and_move)()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a model that comes back under its former content is another's after two renames"
-)
-def test_a_life_that_does_not_converge_yet() -> None:
+def test_what_comes_back_under_its_former_content_is_ours_by_any_address_it_had() -> None:
     """Found by `random lives` (seed 83), shrunk no further: the object that is there carries the address before."""
     red, blue = Node("t", "red", "square", None, frozenset()), Node("t", "blue", "square", None, frozenset())
     on_four = frozenset({4})

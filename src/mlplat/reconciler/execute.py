@@ -13,7 +13,7 @@ from mlplat.errors import MlplatError
 from mlplat.reconciler import verbs
 from mlplat.reconciler.decide import Owner, differences, foreign, must_replace, owner
 from mlplat.reconciler.entries import Deposed, Entry, remembered
-from mlplat.reconciler.holding import reduced
+from mlplat.reconciler.holding import holders, reduced
 from mlplat.reconciler.observe import look, look_patiently
 from mlplat.reconciler.schedule import Part, Task
 from mlplat.reconciler.state import Ledger
@@ -35,7 +35,12 @@ class Executor:
         self.steps = {step.address: step for step in plan.steps}
         self.changed: dict[str, Observed] = {}
         """Objects that were updated, as they were left."""
-        self.busy = {address: threading.Lock() for step in plan.steps for address in step.taken_out_of}
+        deleted = [step for step in plan.steps if step.action is Action.DELETE]
+        self.holders = {step.address: holders(step, self.steps) for step in deleted}
+        """Who may still hold on to what is deleted: usually it has let go by then, but not when it waits for the
+        deletion itself."""
+        held = [*self.holders.values(), *(step.taken_out_of for step in plan.steps)]
+        self.busy = {address: threading.Lock() for addresses in held for address in addresses}
         """Objects that more than one step changes."""
         self.told: set[str] = set()
         """Addresses whose object carries their tags for certain."""
@@ -96,7 +101,8 @@ class Executor:
         if entry is not None and step.address not in self.replaced:
             seen = look(aws, resource, entry.id)
         self._begin(step, resource, "create")
-        self._finish(step, resource, verbs.complete(aws, resource, seen) if seen else verbs.create(aws, resource))
+        made = verbs.complete(aws, resource, seen, step.earlier) if seen else verbs.create(aws, resource)
+        self._finish(step, resource, made)
 
     def _succeed(self, step: Step, resource: Resource, aws: Session, changes: list[Change]) -> None:
         """Make the successor beside the old object; the old one stays until everything has moved."""
@@ -104,19 +110,14 @@ class Executor:
             raise _surprise(resource, changes)
         found = look_patiently(aws, resource) if self._was_begun(step, resource) else look(aws, resource)
         found = None if found is not None and found.id == _there(step).id else found
-        if found is not None and self._is_spoilt(resource, aws, found):
+        if found is not None and _is_spoilt(step, resource, aws, found):
             verbs.delete(aws, resource, found.id)
             found = None
         if found is None:
             self._begin(step, resource, "replace")
-        made = verbs.complete(aws, resource, found) if found else verbs.create(aws, resource)
+        made = verbs.complete(aws, resource, found, step.earlier) if found else verbs.create(aws, resource)
         self.replaced.add(step.address)
         self._finish(step, resource, made)
-
-    def _is_spoilt(self, resource: Resource, aws: Session, found: Observed) -> bool:
-        """Whether what an earlier run left under the successor's name is ours and can't become it."""
-        ours = owner(aws, found, None) is Owner.OURS
-        return ours and must_replace(resource, found, differences(aws, resource, found))
 
     def _make_way(self, step: Step, aws: Session) -> None:
         """Delete what is to be replaced, unless it turns out that it need not be."""
@@ -141,10 +142,9 @@ class Executor:
             lists = reduced(resource, seen, gone)
             if not lists:
                 return
-            changes = [Change(name, seen.fields[name], value) for name, value in lists.items()]
             self._begin(user, resource, "update")
-            without = replace(resource, **lists)  # type: ignore[arg-type]
-            self.changed[user.address] = verbs.update(self.session.at(user.owner), without, seen, changes)
+            without, theirs = replace(resource, **lists), self.session.at(user.owner)  # type: ignore[arg-type]
+            self.changed[user.address] = verbs.update(theirs, without, seen, differences(theirs, without, seen))
 
     def _there(self, step: Step) -> Observed:
         """The object as it was seen, or as it was left since. Raises MlplatError when there is none."""
@@ -154,6 +154,8 @@ class Executor:
         if step.seen is not None and step.resource is not None:
             if not step.deposed:
                 self._change(step, lambda entry: replace(entry, intent={"verb": "delete"}))
+            for address in self.holders[step.address]:
+                self._take_out(step.seen, self.steps[address], aws)
             verbs.delete(aws, step.resource, step.seen.id, empties=step.empties)
         if step.deposed:
             self._forget_deposed(step, step.id, step.name)
@@ -253,6 +255,12 @@ def _without_object(entry: Entry) -> Entry | None:
     if not entry.deposed:
         return None
     return replace(entry, id=None, outputs={}, needs=(), intent=None)
+
+
+def _is_spoilt(step: Step, resource: Resource, aws: Session, found: Observed) -> bool:
+    """Whether what an earlier run left under the successor's name is ours and can't become it."""
+    ours = owner(aws, found, None, step.earlier) is Owner.OURS
+    return ours and must_replace(resource, found, differences(aws, resource, found))
 
 
 def _there(step: Step) -> Observed:

@@ -39,16 +39,24 @@ def names_of(seen: Observed) -> list[Any]:
     return [seen.id, *(value for value in seen.outputs.values() if isinstance(value, str) and value)]
 
 
-def _told(step: Step, steps: Mapping[str, Step], namespace: str, problems: list[MlplatError]) -> Step:
+def holders(step: Step, steps: Mapping[str, Step]) -> tuple[str, ...]:
+    """Addresses that hold on to the step's object by a list that it can be taken out of."""
+    users = [user for user in _users(step, steps) if _stays(user)]
+    return tuple(user.address for user in users if _has(user, step, _lists(user).keys()))
+
+
+def _users(step: Step, steps: Mapping[str, Step]) -> list[Step]:
     using = (user for address, user in sorted(steps.items()) if address in step.users or step.address in user.needs)
-    users = [user for user in using if user.address != step.address and user.action is not Action.DELETE]
-    taken = []
-    for user in users:
+    return [user for user in using if user.address != step.address and user.action is not Action.DELETE]
+
+
+def _told(step: Step, steps: Mapping[str, Step], namespace: str, problems: list[MlplatError]) -> Step:
+    taken = holders(step, steps)
+    for user in _users(step, steps):
         if _has(user, step, _lent(user)) or (_stays(user) and _has(user, step, _held(user) - _lists(user).keys())):
             problems.append(_stuck(step, user, namespace))
-        elif _stays(user) and _has(user, step, _lists(user).keys()):
-            taken.append(user.address)
-    return replace(step, taken_out_of=tuple(taken))
+            taken = tuple(address for address in taken if address != user.address)
+    return replace(step, taken_out_of=taken)
 
 
 def _stays(user: Step) -> bool:

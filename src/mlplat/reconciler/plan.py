@@ -256,6 +256,7 @@ class _Planner:
             causes=causes(aws, entry, resource, seen, changes) if seen else {},
             gone=seen is None and was_deleted_by_hand(entry),
             moved_from=moved_from if seen is not None else None,
+            earlier=self.moves.former(address),
         )
 
     def _check_other(self, aws: Session, seen: Observed | None, moved_from: str | None) -> None:

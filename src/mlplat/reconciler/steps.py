@@ -82,6 +82,8 @@ class Step:
     """It was there as it was applied, and somebody deleted it."""
     moved_from: str | None = None
     """The address that it had, when the configuration says that it moved."""
+    earlier: tuple[str, ...] = ()
+    """Every address that it ever had, by the configuration: what a run left behind long ago may carry one of them."""
     taken_out_of: tuple[str, ...] = ()
     """Addresses that hold on to the old object of a replace, and let go before it is deleted."""
     holds: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from mlplat.aws import Session
 from mlplat.errors import ApiError, MlplatError, NotSettled, OutcomeUnknown
@@ -35,9 +35,9 @@ def create(aws: Session, resource: Resource) -> Observed:
     raise doubt or AssertionError("unreachable: a loop that ends has a doubt")
 
 
-def complete(aws: Session, resource: Resource, seen: Observed) -> Observed:
-    """Take what an earlier, broken off creation made, and finish it."""
-    if owner(aws, seen, None) is not Owner.OURS:
+def complete(aws: Session, resource: Resource, seen: Observed, former: Collection[str] = ()) -> Observed:
+    """Take what an earlier, broken off creation made, and finish it; its tags may say one of the `former` addresses."""
+    if owner(aws, seen, None, former) is not Owner.OURS:
         raise foreign(aws, resource, seen, "creating")
     changes = differences(aws, resource, seen)
     if must_replace(resource, seen, changes):
