@@ -10,14 +10,12 @@ from mlplat.resources.base import Declared, Ref
 from mlplat.templates.permissions import DATA, KEY, allow, assumed_by_sagemaker, bucket, document
 from mlplat.templates.place import Place
 from mlplat.templates.release import Release
+from mlplat.templates.versions import FEATURE_STORE as NAME
+from mlplat.templates.versions import PREFIX, versioned
 
 if TYPE_CHECKING:
     from mlplat.settings import FeatureGroup as GroupSettings
     from mlplat.settings import Settings
-
-NAME = "ml_feature_store"
-PREFIX = "feature-store"
-"""Where in the processed bucket the offline store is."""
 
 ROLE = Ref(f"{NAME}.role.feature_store", "arn")
 DATABASE = f"{DATA}.glue_database.catalog"
@@ -43,11 +41,6 @@ def ml_feature_store(settings: Settings, place: Place, _releases: Mapping[str, R
     queries = [Declared(f"{NAME}.athena_work_group.features", _work_group(place))]
     offline = any(group.offline for group in settings.feature_groups.values())
     return [Declared(f"{NAME}.role.feature_store", _role(settings, place)), *groups, *registries, *queries[:offline]]
-
-
-def versioned(group: str, version: int) -> str:
-    """What a version of a group is called, in addresses and on AWS: customer, customer-v2, ..."""
-    return group if version == 1 else f"{group}-v{version}"
 
 
 def _work_group(place: Place) -> AthenaWorkGroup:

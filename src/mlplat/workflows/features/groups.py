@@ -10,7 +10,7 @@ from typing import Any
 
 from mlplat.errors import UsageError, telling
 from mlplat.settings import FeatureGroup
-from mlplat.templates.features import versioned
+from mlplat.templates.versions import group_address
 from mlplat.workflows.choice import chosen
 from mlplat.workflows.platform import Platform
 
@@ -81,15 +81,10 @@ def group_of(platform: Platform, name: str | None) -> tuple[str, FeatureGroup]:
     return chosen(platform.settings.feature_groups, name, "feature group", "mlplat features describe")
 
 
-def address(group: str, version: int) -> str:
-    """The address of one version of a group."""
-    return f"ml_feature_store.feature_group.{versioned(group, version)}"
-
-
 def versions(platform: Platform, group: str) -> list[int]:
     """The versions of a group that are applied, the oldest first."""
     entries = platform.store.load().entries
-    return [number for number in range(1, 1000) if address(group, number) in entries]
+    return [number for number in range(1, 1000) if group_address(group, number) in entries]
 
 
 def to_write(platform: Platform, group: str | None, version: int | None = None) -> Schema:
@@ -109,7 +104,7 @@ def schema_of(platform: Platform, group: str, version: int) -> Schema:
 
     Raises UsageError when it is not applied.
     """
-    name = str(platform.output(address(group, version), "name"))
+    name = str(platform.output(group_address(group, version), "name"))
     client = platform.session.client("sagemaker")
     with telling(f"describing feature group {group}", "mlplat apply --template ml_feature_store"):
         answer = client.describe_feature_group(FeatureGroupName=name)
@@ -168,7 +163,7 @@ def summaries(platform: Platform) -> list[Summary]:
 
 
 def _summary(platform: Platform, group: str, declared: FeatureGroup, version: int) -> Summary:
-    entry = platform.store.load().entries.get(address(group, version))
+    entry = platform.store.load().entries.get(group_address(group, version))
     name = entry.outputs.get("name") if entry is not None else None
     answer = None if name is None else platform.session.find(partial(_described, platform, name))
     use = (version == declared.read_version, version == declared.version)

@@ -7,7 +7,8 @@ from typing import Any
 
 from mlplat.errors import UsageError
 from mlplat.settings import FeatureGroup
-from mlplat.workflows.features.groups import Schema, address, group_of, schema_of, versions
+from mlplat.templates.versions import group_address
+from mlplat.workflows.features.groups import Schema, group_of, schema_of, versions
 from mlplat.workflows.platform import Platform
 
 
@@ -60,7 +61,7 @@ def check_unused(platform: Platform, group: str, number: int) -> str:
     if number not in there:
         known = ", ".join(map(str, there)) or "none"
         raise UsageError(f"{doing}: it isn't there; there is {known}", hint=f"mlplat features version {name}")
-    return address(name, number)
+    return group_address(name, number)
 
 
 def _use(declared: FeatureGroup, number: int) -> str:
