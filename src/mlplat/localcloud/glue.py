@@ -18,7 +18,8 @@ UNASSUMABLE = "Service is unable to assume provided role. Please verify role's T
 def its_role_lets_glue_in(asked: Asked) -> None:
     """Developer guide, "Crawler prerequisites"; text as AWS's providers match it. Names may have a path."""
     named = asked.request.get("Role")
-    if named and not lets_in(asked.cloud, named.rpartition("/")[2], SERVICE):
+    source = asked.cloud.arn(f"crawler/{asked.request['Name']}", "glue")
+    if named and not lets_in(asked.cloud, named.rpartition("/")[2], SERVICE, source):
         raise AwsError("InvalidInputException", UNASSUMABLE)
 
 

@@ -12,17 +12,20 @@ from mlplat.localcloud.errors import AwsError
 from mlplat.localcloud.rules import Asked, before
 
 
-def lets_in(cloud: Cloud, role: str, service: str) -> bool:
-    """Whether a role of this name exists and its policy allows the service to assume it; conditions are ignored."""
+def lets_in(cloud: Cloud, role: str, service: str, source: str) -> bool:
+    """Whether a role of this name or ARN exists and its policy lets the service assume it for `source`, an ARN.
+
+    The service tells the account and the ARN of what it works for (IAM user guide, "The confused deputy problem").
+    """
     from moto.iam.models import iam_backends
 
     backend = iam_backends[cloud.account][cloud.partition]
-    found = next((each for each in list(backend.roles.values()) if each.name == role), None)
+    found = next((each for each in list(backend.roles.values()) if role in (each.name, each.arn)), None)
     if found is None or cloud.host.freshness.hides(f"assuming {found.arn}"):
         return False
-    statements = policies.listed(json.loads(unquote(found.assume_role_policy_document)).get("Statement"))
-    concerning = [each["Effect"] for each in statements if _is_about(each, service)]
-    return "Allow" in concerning and "Deny" not in concerning
+    document = json.loads(unquote(found.assume_role_policy_document))
+    context = {"aws:sourceaccount": [cloud.account], "aws:sourcearn": [source]}
+    return policies.lets_in(document, service, "sts:AssumeRole", "*", context)
 
 
 @before("iam", "CreateRole", "UpdateAssumeRolePolicy")
@@ -60,9 +63,3 @@ def _exists(asked: Asked, arn: str) -> bool:
     backend = asked.backend()
     known = backend.roles if kind == "role" else backend.users
     return any(each.arn == arn for each in known.values())
-
-
-def _is_about(statement: dict[str, Any], service: str) -> bool:
-    principal = statement.get("Principal", {})
-    services = ["*"] if principal == "*" else policies.listed(principal.get("Service"))
-    return (service in services or "*" in services) and policies.concerns(statement, "sts:AssumeRole", "*")

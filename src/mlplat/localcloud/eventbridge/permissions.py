@@ -34,7 +34,7 @@ def check(cloud: Cloud, service: str, sender: str, role: str | None, arn: str) -
     kind = arn.split(":")[2]
     action = ACTIONS[kind]
     if role is not None:
-        _check_role(cloud, service, role, action, arn)
+        _check_role(cloud, service, sender, role, action, arn)
     elif kind in BY_ROLE:
         raise NotAllowed(f"a target in SageMaker needs a RoleArn that allows {action}")
     elif kind != "events":
@@ -44,8 +44,18 @@ def check(cloud: Cloud, service: str, sender: str, role: str | None, arn: str) -
             raise NotAllowed(f"the policy of {arn} does not allow {service} to {action} for {sender}")
 
 
-def _check_role(cloud: Cloud, service: str, role: str, action: str, arn: str) -> None:
-    if not trust.lets_in(cloud, role.rpartition("/")[2], service):
+def assumes(cloud: Cloud, service: str, sender: str, role: str) -> bool:
+    """Whether the role lets the service in for a rule, or for a schedule, for which its group's ARN is told.
+
+    Scheduler user guide, "Confused deputy prevention".
+    """
+    kind, _, rest = sender.rpartition(":")[2].partition("/")
+    group = cloud.arn(f"schedule-group/{rest.partition('/')[0]}", "scheduler")
+    return trust.lets_in(cloud, role, service, group if kind == "schedule" else sender)
+
+
+def _check_role(cloud: Cloud, service: str, sender: str, role: str, action: str, arn: str) -> None:
+    if not assumes(cloud, service, sender, role):
         raise NotAllowed(f"{service} can't assume {role}")
     if policies.decide(iam.documents(cloud, role), action, arn, {}).outcome != "allowed":
         raise NotAllowed(f"{role} is not authorized to perform {action} on {arn}")

@@ -10,8 +10,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from mlplat.localcloud import iam, policies, trust
+from mlplat.localcloud import iam, policies
 from mlplat.localcloud.cloud import Cloud
+from mlplat.localcloud.eventbridge import permissions
 from mlplat.localcloud.eventbridge.targets import Sender
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def _call(cloud: Cloud, sender: Sender, target: Mapping[str, Any]) -> None:
 
     service, action = target["Arn"].removeprefix(PREFIX).split(":")
     operation, role = action[0].upper() + action[1:], sender.role or ""
-    allowed = trust.lets_in(cloud, role.rpartition("/")[2], sender.service) and (
+    allowed = permissions.assumes(cloud, sender.service, sender.arn, role) and (
         policies.decide(iam.documents(cloud, role), f"{service}:{operation}", "*", {}).outcome != "explicitDeny"
     )
     if not allowed:

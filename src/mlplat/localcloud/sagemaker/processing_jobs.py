@@ -39,7 +39,7 @@ class ProcessingJobs:
         check_name("processingJobName", request["ProcessingJobName"], 63)
         self._refuse_duplicate(request["ProcessingJobName"])
         check_processing(request)
-        check_role(self._cloud, request["RoleArn"])
+        check_role(self._cloud, request["RoleArn"], f"processing-job/{request['ProcessingJobName']}")
         return {"ProcessingJobArn": self.start(request)}
 
     def start(self, request: Mapping[str, Any], *, finished: Callable[[], None] = lambda: None, **about: str) -> str:

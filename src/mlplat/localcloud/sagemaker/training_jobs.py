@@ -166,7 +166,7 @@ def check_request(cloud: Cloud, request: Mapping[str, Any]) -> None:
     check_algorithm(request.get("AlgorithmSpecification", {}))
     check_resources(request.get("ResourceConfig", {}))
     _check_stopping(request)
-    check_role(cloud, request["RoleArn"])
+    check_role(cloud, request["RoleArn"], f"training-job/{request['TrainingJobName']}")
     for channel in request.get("InputDataConfig", ()):
         _check_channel(cloud, channel, request["RoleArn"])
 

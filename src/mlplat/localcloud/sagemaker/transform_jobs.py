@@ -14,6 +14,7 @@ from mlplat.localcloud.executors.progress import ENDED_MEANWHILE, FINISHED
 from mlplat.localcloud.sagemaker.errors import in_use, invalid
 from mlplat.localcloud.sagemaker.job_lists import Members, page
 from mlplat.localcloud.sagemaker.models import NEWEST_FIRST, absent_model
+from mlplat.localcloud.sagemaker.roles import check_role
 from mlplat.localcloud.sagemaker.training_jobs import check_name, check_number
 
 MEMBERS = Members(name="TransformJobName", status="TransformJobStatus")
@@ -39,6 +40,8 @@ class TransformJobs:
         name = request["TransformJobName"]
         check_name("transformJobName", name, 63)
         check_transform(request)
+        if role := self._cloud.store("models").get(request["ModelName"], {}).get("ExecutionRoleArn"):
+            check_role(self._cloud, role, f"transform-job/{name}")
         job = self._record(request)
         with self._cloud.lock:
             if name in self._jobs:  # wording not verified
