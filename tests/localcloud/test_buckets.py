@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from mlplat.localcloud.buckets import context
-from mlplat.localcloud.policies import holds
+from mlplat.localcloud.conditions import holds
 
 ENCRYPTION = "s3:x-amz-server-side-encryption"
 

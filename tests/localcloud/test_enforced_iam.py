@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from tests.conftest import RunningCloud
 from tests.localcloud.hosted import Hosted
-from tests.localcloud.jobs import Jobs, channel
+from tests.localcloud.jobs import Jobs, channel, until
 from tests.localcloud.test_lambdas import Functions
 
 from mlplat.localcloud import daemon
@@ -44,8 +44,8 @@ METRICS = {"Action": "cloudwatch:PutMetricData", "Resource": "*"}
 class Session:
     """Calls with the credentials of a role."""
 
-    def __init__(self, cloud: RunningCloud, role: str) -> None:
-        made = cloud.client("sts").assume_role(RoleArn=role, RoleSessionName="tester")["Credentials"]
+    def __init__(self, cloud: RunningCloud, role: str, **limits: Any) -> None:
+        made = cloud.client("sts").assume_role(RoleArn=role, RoleSessionName="tester", **limits)["Credentials"]
         keys = (made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
         self._session, self._url = boto3.Session(*keys, region_name="us-east-1"), cloud.url
 
@@ -152,7 +152,7 @@ def test_each_service_refuses_in_its_own_shape(strict: RunningCloud) -> None:
     code, text = session.refused("athena", "start_query_execution", QueryString="select 1", WorkGroup="w")
     assert f"athena:StartQueryExecution on resource: arn:aws:athena:us-east-1:{account}:workgroup/w" in text
     code, text = session.refused("glue", "get_table", DatabaseName="d", Name="t")
-    assert f"glue:GetTable on resource: arn:aws:glue:us-east-1:{account}:table/d/t" in text
+    assert f"glue:GetTable on resource: arn:aws:glue:us-east-1:{account}:catalog" in text
     allow(strict, role, {"Action": "sagemaker:CreateModel", "Resource": "*"})
     code, text = session.refused(
         "sagemaker", "create_model", ModelName="m", ExecutionRoleArn=role, PrimaryContainer={"Image": "i"}
@@ -189,3 +189,146 @@ def test_functions_and_endpoints_act_as_their_roles(strict: RunningCloud) -> Non
     allow(strict, hosted.role, objects(hosted.bucket, "GetObject"), LOGS)
     hosted.delete(endpoint)
     assert hosted.invoke(hosted.create("mine", config), "7")["Body"].endswith(" 7")
+
+
+def test_captured_data_is_put_by_the_models_role(strict: RunningCloud) -> None:
+    hosted = Hosted(strict)
+    allow(strict, hosted.role, objects(hosted.bucket, "GetObject"), LOGS)
+    capture = {"EnableCapture": True, "InitialSamplingPercentage": 100, "DestinationS3Uri": f"s3://{hosted.bucket}/kept",
+               "CaptureOptions": [{"CaptureMode": "Input"}]}  # fmt: skip
+    endpoint = hosted.create(
+        "kept", hosted.config("kept", {"all": (hosted.model("kept"), 1.0)}, DataCaptureConfig=capture)
+    )
+    hosted.invoke(endpoint, "1")
+    until((strict.folder / "daemon.log").read_text, lambda log: "capturing data of" in log and "s3:PutObject" in log)
+    allow(strict, hosted.role, objects(hosted.bucket, "GetObject", "PutObject"), LOGS)
+    kept = until(
+        lambda: hosted.s3.list_objects_v2(Bucket=hosted.bucket, Prefix="kept/"), lambda found: found["KeyCount"] == 1
+    )
+    assert f"kept/{endpoint}/all/" in kept["Contents"][0]["Key"]
+
+
+def test_the_offline_store_is_written_by_the_groups_role(strict: RunningCloud) -> None:
+    jobs = Jobs(strict)
+    bucket = {"Action": "s3:GetBucketAcl", "Resource": f"arn:aws:s3:::{jobs.bucket}"}
+
+    def described(name: str) -> dict[str, Any]:
+        return dict(jobs.sagemaker.describe_feature_group(FeatureGroupName=name))
+
+    def group(status: str) -> str:
+        name = jobs.name("group")
+        jobs.sagemaker.create_feature_group(
+            FeatureGroupName=name, RoleArn=jobs.role, RecordIdentifierFeatureName="id", EventTimeFeatureName="at",
+            FeatureDefinitions=[{"FeatureName": each, "FeatureType": "String"} for each in ("id", "at")],
+            OfflineStoreConfig={"S3StorageConfig": {"S3Uri": f"s3://{jobs.bucket}/store"}},
+        )  # fmt: skip
+        until(lambda: described(name)["FeatureGroupStatus"], lambda found: found == status)
+        return name
+
+    reason = described(group("CreateFailed"))["FailureReason"]
+    assert "is not authorized to perform: s3:GetBucketAcl" in reason and "Error Code: AccessDenied;" in reason
+    allow(strict, jobs.role, bucket)
+    name = group("Created")
+    values = [
+        {"FeatureName": "id", "ValueAsString": "1"},
+        {"FeatureName": "at", "ValueAsString": "2026-03-01T12:00:00Z"},
+    ]
+    strict.client("sagemaker-featurestore-runtime").put_record(FeatureGroupName=name, Record=values)
+    status = until(lambda: described(name)["OfflineStoreStatus"], lambda found: found["Status"] == "Blocked")
+    assert "is not authorized to perform: s3:PutObject" in status["BlockedReason"]
+    add = {"FeatureGroupName": name, "FeatureAdditions": [{"FeatureName": "age", "FeatureType": "Integral"}]}
+    jobs.sagemaker.update_feature_group(**add)
+    update = until(lambda: described(name)["LastUpdateStatus"], lambda found: found["Status"] == "Failed")
+    assert "glue:UpdateTable" in update["FailureReason"] and len(described(name)["FeatureDefinitions"]) == 2
+    allow(strict, jobs.role, bucket, objects(jobs.bucket, "PutObject"), {"Action": "glue:UpdateTable", "Resource": "*"})
+    jobs.sagemaker.update_feature_group(**add)
+    until(lambda: described(name)["LastUpdateStatus"], lambda found: found["Status"] == "Successful")
+    until(lambda: described(name)["OfflineStoreStatus"], lambda found: found == {"Status": "Active"})
+
+
+def test_a_boundary_and_session_policies_limit_and_give_nothing(strict: RunningCloud) -> None:
+    jobs, iam = Jobs(strict), strict.client("iam")
+    name = jobs.role.rpartition("/")[2]
+    jobs.put("open/a", "1"), jobs.put("closed/a", "2")
+    allow(strict, jobs.role, objects(jobs.bucket, "GetObject"))
+    inside = {"Effect": "Allow", "Action": "s3:*", "Resource": f"arn:aws:s3:::{jobs.bucket}/open/*"}
+    limit = json.dumps({"Version": "2012-10-17", "Statement": [inside]})
+    policy = iam.create_policy(PolicyName=f"limit-{name}", PolicyDocument=limit)["Policy"]["Arn"]
+
+    def reads(session: Session, key: str) -> str:
+        return str(session.client("s3").get_object(Bucket=jobs.bucket, Key=key)["Body"].read())
+
+    def refused(session: Session, key: str) -> str:
+        return session.refused("s3", "get_object", Bucket=jobs.bucket, Key=key)[1]
+
+    for limited in (Session(strict, jobs.role, Policy=limit), Session(strict, jobs.role, PolicyArns=[{"arn": policy}])):
+        assert reads(limited, "open/a") == "b'1'"
+        assert "because no session policy allows the s3:GetObject action" in refused(limited, "closed/a")
+        assert (
+            "because no identity-based policy"
+            in limited.refused("s3", "put_object", Bucket=jobs.bucket, Key="open/b", Body=b"")[1]
+        )
+    iam.put_role_permissions_boundary(RoleName=name, PermissionsBoundary=policy)
+    session = Session(strict, jobs.role)
+    assert reads(session, "open/a") == "b'1'"
+    assert "because no permissions boundary allows the s3:GetObject action" in refused(session, "closed/a")
+    asked = {"PolicySourceArn": jobs.role, "ActionNames": ["s3:GetObject"]}
+    closed = iam.simulate_principal_policy(**asked, ResourceArns=[f"arn:aws:s3:::{jobs.bucket}/closed/a"])
+    result = closed["EvaluationResults"][0]
+    assert result["EvalDecision"] == "implicitDeny"
+    assert result["PermissionsBoundaryDecisionDetail"] == {"AllowedByPermissionsBoundary": False}
+    by_role = {"Effect": "Allow", "Principal": {"AWS": jobs.role}, **objects(jobs.bucket, "GetObject")}
+    jobs.s3.put_bucket_policy(Bucket=jobs.bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [by_role]}))
+    assert "because no permissions boundary" in refused(session, "closed/a")
+    by_role["Principal"] = {"AWS": f"arn:aws:sts::{strict.account}:assumed-role/{name}/tester"}
+    jobs.s3.put_bucket_policy(Bucket=jobs.bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [by_role]}))
+    assert reads(session, "closed/a") == "b'2'"
+
+
+def test_tags_and_names_stand_for_variables(strict: RunningCloud) -> None:
+    jobs, iam, user = Jobs(strict), strict.client("iam"), "ann"
+    iam.tag_role(RoleName=jobs.role.rpartition("/")[2], Tags=[{"Key": "team", "Value": "churn"}])
+    own = {"Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{jobs.bucket}/${{aws:PrincipalTag/team}}/*"}
+    allow(strict, jobs.role, own)
+    for team in ("churn", "fraud"):
+        jobs.put(f"{team}/a", "1")
+    session = Session(strict, jobs.role)
+    session.client("s3").get_object(Bucket=jobs.bucket, Key="churn/a")
+    assert session.refused("s3", "get_object", Bucket=jobs.bucket, Key="fraud/a")[0] == "AccessDenied"
+    other = Session(strict, jobs.role, Tags=[{"Key": "team", "Value": "fraud"}])
+    other.client("s3").get_object(Bucket=jobs.bucket, Key="fraud/a")
+    iam.create_user(UserName=user)
+    home = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::*/home/${aws:username}/*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [home]})
+    iam.put_user_policy(UserName=user, PolicyName="home", PolicyDocument=document)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    s3 = boto3.client("s3", "us-east-1", endpoint_url=strict.url, aws_access_key_id=key["AccessKeyId"],
+                      aws_secret_access_key=key["SecretAccessKey"])  # fmt: skip
+    s3.put_object(Bucket=jobs.bucket, Key="home/ann/x", Body=b"")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.put_object(Bucket=jobs.bucket, Key="home/bob/x", Body=b"")
+
+
+def test_a_role_is_assumed_by_whom_its_trust_policy_names(strict: RunningCloud) -> None:
+    first, jobs = Jobs(strict).role, Jobs(strict)
+    session = Session(strict, first)
+    asked = {"RoleArn": jobs.role, "RoleSessionName": "next"}
+    code, text = session.refused("sts", "assume_role", **asked)
+    assert code == "AccessDenied" and "because no resource-based policy allows the sts:AssumeRole action" in text
+
+    def trust(principal: str) -> None:
+        statement = {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "sts:AssumeRole"}
+        strict.client("iam").update_assume_role_policy(
+            RoleName=jobs.role.rpartition("/")[2],
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        )
+
+    trust(f"arn:aws:iam::{strict.account}:root")
+    assert "because no identity-based policy allows" in session.refused("sts", "assume_role", **asked)[1]
+    trust(first)
+    session.client("sts").assume_role(**asked)
+    gone = jobs.role + "-gone"
+    with pytest.raises(ClientError, match="is not authorized to perform: sts:AssumeRole on resource"):
+        strict.client("sts").assume_role(RoleArn=gone, RoleSessionName="next")
+    with pytest.raises(ClientError, match="MalformedPolicyDocument"):
+        strict.client("sts").assume_role(**asked, Policy="{")

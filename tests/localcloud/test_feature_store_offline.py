@@ -6,7 +6,9 @@ import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import RLock
 from time import time_ns
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -20,7 +22,10 @@ from mlplat.localcloud.sagemaker.records import Records, Write
 class FakeCloud:
     """A cloud whose S3 is a dict, and whose background work runs when `wait` is called. Buckets in `closed` refuse."""
 
+    host = SimpleNamespace(enforce_iam=False)
+
     def __init__(self) -> None:
+        self.lock = RLock()
         self.files: dict[str, bytes] = {}
         self.closed: set[str] = set()
         self.groups: dict[str, Any] = {}

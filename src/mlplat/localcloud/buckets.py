@@ -19,7 +19,7 @@ from moto.s3 import models
 from moto.s3.exceptions import BucketAlreadyExists, BucketAlreadyOwnedByYou, CopyObjectMustChangeSomething
 
 from mlplat.localcloud import bodies
-from mlplat.localcloud.policies import holds, listed
+from mlplat.localcloud.conditions import holds, listed
 from mlplat.localcloud.s3 import DEFAULT_ENCRYPTION
 
 CHANGES = ("storage", "encryption", "website_redirect_location")

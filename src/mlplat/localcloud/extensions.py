@@ -33,6 +33,7 @@ def register(clouds: Clouds) -> None:
         scaling,
         trust,
     )
+    from mlplat.localcloud.access import assuming  # noqa: F401
 
     responses.method_names_from_class = cache(utils.method_names_from_class)  # moto looks them up on every request
     common_models.BaseModel.__new__ = _untracked  # moto keeps everything that there ever was

@@ -51,8 +51,12 @@ class PolicySimulation:
         found |= {f"PolicyInputList.{i}": json.loads(d) for i, d in enumerate(request.get("PolicyInputList", ()), 1)}
         entries = request.get("ContextEntries", ())
         context = {each["ContextKeyName"].lower(): each["ContextKeyValues"] for each in entries}
+        limit = boundary(self._cloud, request["PolicySourceArn"])
         results = [
-            _result(action, resource, policies.decide(found, action, resource, context))
+            _limited(
+                _result(action, resource, policies.decide(found, action, resource, context)),
+                None if limit is None else policies.decide(limit, action, resource, context).outcome,
+            )
             for action in request["ActionNames"]
             for resource in request.get("ResourceArns") or ["*"]
         ]
@@ -73,10 +77,32 @@ def documents(cloud: Cloud, arn: str) -> dict[str, Mapping[str, Any]]:
     return {name: document for entity in entities for name, document in _policies_of(entity)}
 
 
+def managed(cloud: Cloud, arn: str) -> Mapping[str, Any] | None:
+    """The document of a managed policy, as its default version has it; None when there is no such policy."""
+    from moto.iam.models import iam_backends
+
+    policy = iam_backends[cloud.account][cloud.partition].managed_policies.get(arn)
+    return None if policy is None else _read(_default_version(policy))
+
+
+def boundary(cloud: Cloud, arn: str) -> dict[str, Mapping[str, Any]] | None:
+    """The permissions boundary of a role, by its ARN; None when it has none."""
+    from moto.iam.models import iam_backends
+
+    roles = list(iam_backends[cloud.account][cloud.partition].roles.values())
+    found = next((each.permissions_boundary_arn for each in roles if each.arn == arn), None)
+    return {found: managed(cloud, found) or {}} if found else None
+
+
 def _policies_of(entity: Any) -> list[tuple[str, Mapping[str, Any]]]:
     inline = [(name, text) for name, text in entity.policies.items()]
     attached = [(policy.arn, _default_version(policy)) for policy in entity.managed_policies.values()]
-    return [(name, json.loads(text) if isinstance(text, str) else text) for name, text in [*inline, *attached]]
+    return [(name, _read(text)) for name, text in [*inline, *attached]]
+
+
+def _read(text: Any) -> Mapping[str, Any]:
+    document: Mapping[str, Any] = json.loads(text) if isinstance(text, str) else text
+    return document
 
 
 def _default_version(policy: Any) -> Any:
@@ -91,3 +117,13 @@ def _result(action: str, resource: str, decision: policies.Decision) -> dict[str
         "MatchedStatements": [{"SourcePolicyId": name} for name in decision.matched],
         "MissingContextValues": sorted(decision.missing) if decision.outcome != "allowed" else [],
     }
+
+
+def _limited(result: dict[str, Any], by_boundary: str | None) -> dict[str, Any]:
+    """API reference, EvaluationResult: what a boundary doesn't allow is denied, and the result says so."""
+    if by_boundary is None:
+        return result
+    allowed = by_boundary == "allowed"
+    if by_boundary == "explicitDeny" or (not allowed and result["EvalDecision"] == "allowed"):
+        result["EvalDecision"] = by_boundary
+    return {**result, "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": allowed}}

@@ -1,22 +1,24 @@
 """IAM policy documents evaluated: an explicit Deny wins, then an Allow, otherwise nothing is allowed.
 
-Actions, resources and the usual condition operators with wildcards. Not here: permission boundaries, service control
-policies, session policies and policy variables (`${aws:username}` stays as it is written).
+Actions, resources, conditions, and variables where the document's Version is 2012-10-17. How several kinds of policies
+meet (boundaries, sessions, resources) is decided in `access.enforcement`; organisations' policies are left out.
 """
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-log = logging.getLogger(__name__)
+from mlplat.localcloud import conditions
+from mlplat.localcloud.conditions import Context, Pattern, listed
+
+__all__ = ["Context", "Decision", "Document", "concerns", "decide", "lets_in", "listed", "matches"]
 
 Document = Mapping[str, Any]
-Context = Mapping[str, Sequence[str]]
-"""Condition keys in lower case, each with its values."""
+
+WITH_VARIABLES = "2012-10-17"
+"""In documents of the older version, or of none, `${aws:username}` is text (user guide, "Version")."""
 
 
 @dataclass
@@ -32,9 +34,10 @@ def decide(documents: Mapping[str, Document], action: str, resource: str, contex
     """Whether the documents (by name) allow the action: `allowed`, `explicitDeny` or `implicitDeny`."""
     decision, by_effect = Decision(), dict[str, list[str]]()
     for name, document in documents.items():
+        variables = document.get("Version") == WITH_VARIABLES
         for statement in listed(document.get("Statement")):
-            if concerns(statement, action, resource) and holds(
-                statement.get("Condition", {}), context, decision.missing
+            if concerns(statement, action, resource, context if variables else None) and conditions.holds(
+                statement.get("Condition", {}), context, decision.missing, variables=variables
             ):
                 by_effect.setdefault(statement.get("Effect", ""), []).append(name)
     if "Deny" in by_effect:
@@ -47,7 +50,8 @@ def decide(documents: Mapping[str, Document], action: str, resource: str, contex
 def lets_in(document: Document, principal: str, action: str, resource: str, context: Context) -> bool:
     """Whether a resource's own policy allows the action to a principal: a service, or an ARN."""
     statements = [each for each in listed(document.get("Statement")) if principal in _principals(each, principal)]
-    return decide({"policy": {"Statement": statements}}, action, resource, context).outcome == "allowed"
+    about = {**document, "Statement": statements}
+    return decide({"policy": about}, action, resource, context).outcome == "allowed"
 
 
 def _principals(statement: Document, principal: str) -> list[str]:
@@ -57,86 +61,27 @@ def _principals(statement: Document, principal: str) -> list[str]:
     return [principal] if "*" in found else found
 
 
-def concerns(statement: Document, action: str, resource: str) -> bool:
-    """Whether the statement speaks of this action (compared without case) on this resource (with it)."""
-    return _named(statement, "Action", action, lower=True) and _named(statement, "Resource", resource, lower=False)
+def concerns(statement: Document, action: str, resource: str, context: Context | None = None) -> bool:
+    """Whether the statement speaks of this action (compared without case) on this resource (with it).
 
-
-def holds(conditions: Mapping[str, Mapping[str, Any]], context: Context, missing: set[str] | None = None) -> bool:
-    """Whether all conditions of a statement hold; keys that the context lacks are added to `missing`."""
-    return all(
-        _holds(operator, key, [_text(each) for each in listed(wanted)], context, missing)
-        for operator, keys in conditions.items()
-        for key, wanted in keys.items()
-    )
-
-
-def listed(value: Any) -> list[Any]:
-    """A value that policies may write alone or in a list."""
-    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+    With a context the variables in its resources are read.
+    """
+    actions = [Pattern(((str(each), True),)).lower() for each in _written(statement, "Action")]
+    resources = [conditions.pattern(str(each), context) for each in _written(statement, "Resource")]
+    return _named(statement, "Action", actions, action.lower()) and _named(statement, "Resource", resources, resource)
 
 
 def matches(pattern: str, value: str) -> bool:
     """`*` and `?`, nothing else."""
-    escaped = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
-    return re.fullmatch(escaped, value, re.DOTALL) is not None
+    return Pattern(((pattern, True),)).matches(value)
 
 
-def _named(statement: Document, member: str, value: str, *, lower: bool) -> bool:
-    value = value.lower() if lower else value
-    for name, wanted in ((member, True), (f"Not{member}", False)):
-        if name in statement:
-            patterns = [each.lower() if lower else each for each in listed(statement[name])]
-            return any(matches(each, value) for each in patterns) is wanted
+def _written(statement: Document, member: str) -> list[Any]:
+    return listed(statement.get(member, statement.get(f"Not{member}")))
+
+
+def _named(statement: Document, member: str, patterns: list[Pattern] | list[Pattern | None], value: str) -> bool:
+    found = any(each is not None and each.matches(value) for each in patterns)
+    if member in statement or f"Not{member}" in statement:
+        return found is (member in statement)
     return member == "Resource"  # a resource's own policy may leave it out
-
-
-def _holds(operator: str, key: str, wanted: list[str], context: Context, missing: set[str] | None) -> bool:
-    """A key that isn't there meets only the opposites, `Null`, `...IfExists` and `ForAllValues:`."""
-    quantifier, _, name = operator.rpartition(":")
-    name, optional, present = name.removesuffix("IfExists"), name.endswith("IfExists"), context.get(key.lower())
-    if name == "Null":
-        return (present is None) == (wanted == ["true"])
-    compare, opposite = _OPERATORS.get(name.replace("Not", "")), "Not" in name
-    if compare is None:
-        log.warning("a policy uses %s, which the local cloud can't evaluate: its statement is ignored", operator)
-        return False
-    if present is None:
-        if missing is not None:
-            missing.add(key)
-        return optional or opposite or quantifier == "ForAllValues"
-    results = [any(compare(value, pattern) for pattern in wanted) is not opposite for value in present]
-    return all(results) if quantifier == "ForAllValues" or (opposite and not quantifier) else any(results)
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _same(value: str, wanted: str) -> bool:
-    return value == wanted
-
-
-def _alike(value: str, wanted: str) -> bool:
-    return value.casefold() == wanted.casefold()
-
-
-def _like(value: str, wanted: str) -> bool:
-    return matches(wanted, value)
-
-
-_OPERATORS: dict[str, Callable[[str, str], bool]] = {
-    "StringEquals": _same,
-    "StringEqualsIgnoreCase": _alike,
-    "StringLike": _like,
-    "ArnEquals": _like,
-    "ArnLike": _like,
-    "Bool": _alike,
-    "NumericEquals": lambda value, wanted: float(value) == float(wanted),
-    "NumericLessThan": lambda value, wanted: float(value) < float(wanted),
-    "NumericLessThanEquals": lambda value, wanted: float(value) <= float(wanted),
-    "NumericGreaterThan": lambda value, wanted: float(value) > float(wanted),
-    "NumericGreaterThanEquals": lambda value, wanted: float(value) >= float(wanted),
-}
-"""By operator; its opposite has `Not` before the verb (IAM user guide, "Condition operators"). Dates, IP addresses and
-BinaryEquals are missing: a statement with one never applies."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from mlplat.localcloud.access.sessions import acting
+from mlplat.localcloud.access.sessions import Actors, acting
 
-__all__ = ["acting"]
+__all__ = ["Actors", "acting"]

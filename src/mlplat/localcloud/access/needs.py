@@ -61,7 +61,13 @@ def of(route: Route, cloud: Cloud) -> list[Need]:
 def _plain(route: Route, _cloud: Cloud) -> Iterator[Need]:
     model = route.operation.service_model if route.operation is not None else None
     prefix = model.metadata.get("endpointPrefix", route.service) if model is not None else route.service
-    yield Need(f"{_PREFIXES.get(str(route.service), prefix)}:{route.operation_name}")
+    prefix = _PREFIXES.get(str(route.service), prefix)
+    yield Need(f"{prefix}:{route.operation_name}")
+    if route.operation_name.startswith(("Create", "Update", "Put")):
+        request = wire.parse(route)
+        passed = [request[each] for each in ("Role", "RoleArn", "RoleARN") if ":role/" in str(request.get(each))]
+        for role in passed:
+            yield Need("iam:PassRole", (role,), {"iam:passedtoservice": [f"{prefix}.amazonaws.com"]})
 
 
 def _s3(route: Route, cloud: Cloud) -> Iterator[Need]:
@@ -147,12 +153,19 @@ def _sagemaker(route: Route, cloud: Cloud) -> Iterator[Need]:
         if name.endswith("Name") and (kind := name.removesuffix("Name")) in SAGEMAKER_KINDS
         and _concerns(operation, kind)
     ]  # fmt: skip
-    yield Need(f"sagemaker:{operation}", tuple(named) or (ANY,))
+    yield Need(f"sagemaker:{operation}", tuple(named) or (ANY,), _tags(request.get("Tags")))
     if operation.startswith(("Create", "Update")):
         for member in ("RoleArn", "ExecutionRoleArn"):
             if member in request:
                 context = {"iam:passedtoservice": ["sagemaker.amazonaws.com"]}
                 yield Need("iam:PassRole", (request[member],), context)
+
+
+def _tags(given: Any) -> Context:
+    """What conditions on tags ask for (IAM user guide, "Controlling access to AWS resources using tags")."""
+    tags = {each["Key"]: each.get("Value", "") for each in given or ()}
+    keys = {"aws:tagkeys": list(tags)} if tags else {}
+    return {**{f"aws:requesttag/{key}".lower(): [value] for key, value in tags.items()}, **keys}
 
 
 def _concerns(operation: str, kind: str) -> bool:
@@ -179,17 +192,26 @@ def _athena(route: Route, cloud: Cloud) -> Iterator[Need]:
 
 
 def _glue(route: Route, cloud: Cloud) -> Iterator[Need]:
-    """The catalog, the database and the table: each must be allowed. Here the innermost one is asked for."""
-    request = wire.parse(route)
+    """The resource and all that it is in (developer guide, "Resources that you can use in AWS Glue policies")."""
+    request, action = wire.parse(route), f"glue:{route.operation_name}"
     database, table = request.get("DatabaseName"), request.get("TableName") or request.get("TableInput", {}).get("Name")
-    name = request.get("Name") if "Table" in route.operation_name else None
-    if database and (table or name):
-        yield Need(f"glue:{route.operation_name}", (cloud.arn(f"table/{database}/{table or name}", "glue"),))
-    elif database or "Database" in route.operation_name:
-        given = database or request.get("Name")
-        yield Need(f"glue:{route.operation_name}", (cloud.arn(f"database/{given}", "glue"),) if given else (ANY,))
-    else:
-        yield Need(f"glue:{route.operation_name}")
+    if "Table" in route.operation_name:
+        table = table or request.get("Name")
+    elif "Database" in route.operation_name:
+        database = request.get("Name") or request.get("DatabaseInput", {}).get("Name")
+    if not (database or "Database" in route.operation_name):
+        yield Need(action)
+        return
+    yield Need(action, (cloud.arn("catalog", "glue"),))
+    if database:
+        yield Need(action, (cloud.arn(f"database/{database}", "glue"),))
+    if database and table:
+        yield Need(action, (cloud.arn(f"table/{database}/{table}", "glue"),))
+
+
+def _sts(route: Route, _cloud: Cloud) -> Iterator[Need]:
+    role = wire.parse(route).get("RoleArn")
+    yield Need(f"sts:{route.operation_name}", (role,) if role else (ANY,))
 
 
 _PREFIXES = {"resourcegroupstaggingapi": "tag", "stepfunctions": "states", "service-quotas": "servicequotas"}
@@ -204,4 +226,5 @@ _BY_SERVICE: dict[str, Callable[[Route, Cloud], Iterator[Need]]] = {
     "sagemaker-featurestore-runtime": _records,
     "athena": _athena,
     "glue": _glue,
+    "sts": _sts,
 }

@@ -19,6 +19,21 @@ def acting(cloud: Cloud, role: str, session: str = SESSION) -> Cloud:
     return Acting(cloud, role, session) if cloud.host.enforce_iam and role else cloud
 
 
+class Actors:
+    """The cloud as many roles see it, each made once: clients are dear."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud, self._lock = cloud, threading.Lock()
+        self._by_role: dict[str, Cloud] = {}
+
+    def of(self, role: str) -> Cloud:
+        """As `acting`."""
+        with self._lock:
+            if role not in self._by_role:
+                self._by_role[role] = acting(self._cloud, role)
+            return self._by_role[role]
+
+
 class Acting(Cloud):
     """The same cloud with other credentials. It is equal to the one that it comes from, so it finds the same things."""
 

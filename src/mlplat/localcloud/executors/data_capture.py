@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from mlplat.localcloud.access import Actors
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors.router import Answer
 
@@ -28,8 +29,16 @@ EVERY = 2.0
 MOST_WAITING = 100_000
 """Lines that wait for S3 when it doesn't take them; then the oldest are given up."""
 
-Place = tuple[str, str, str | None]
-"""Where lines go: the folder's URI, the variant's path under it, and the key that encrypts them."""
+
+@dataclass(frozen=True)
+class Place:
+    """Where lines go: the folder's URI and the variant's path under it, the key that encrypts them, and whose role
+    puts them there, the model's (developer guide, "SageMaker AI execution roles", CreateModel)."""
+
+    uri: str
+    variant: str
+    key: str | None
+    role: str
 
 
 @dataclass(frozen=True)
@@ -46,19 +55,23 @@ class DataCapture:
     """Collects the lines of every endpoint of one region and carries them to S3."""
 
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+        self._cloud, self._actors = cloud, Actors(cloud)
         self._lock = threading.Lock()
         self._waiting: defaultdict[Place, list[str]] = defaultdict(list)
         self._armed = False
 
     def see(
-        self, config: Mapping[str, Any], endpoint: str, variant: str, request: Request, answer: Answer, when: datetime
+        self, config: Mapping[str, Any], source: tuple[str, str, str], request: Request, answer: Answer, when: datetime
     ) -> None:
-        """Keep one request and its answer, if the sampling percentage says so. `config` is the DataCaptureConfig."""
+        """Keep one request and its answer, if the sampling percentage says so.
+
+        `config` is the DataCaptureConfig, `source` the endpoint, its variant and the role of the variant's model.
+        """
         if random.random() * 100 >= config["InitialSamplingPercentage"]:  # noqa: S311 - a sample, no secret
             return
         line = _line(config, request, answer, when)
-        place = (config["DestinationS3Uri"], f"{endpoint}/{variant}", config.get("KmsKeyId") or None)
+        endpoint, variant, role = source
+        place = Place(config["DestinationS3Uri"], f"{endpoint}/{variant}", config.get("KmsKeyId") or None, role)
         with self._lock:
             self._waiting[place].append(line)
             arm, self._armed = not self._armed, True
@@ -73,7 +86,7 @@ class DataCapture:
             try:
                 self._write(place, lines)
             except Exception as error:
-                log.warning("capturing data of %s to %s: %s", place[1], place[0], error)
+                log.warning("capturing data of %s to %s: %s", place.variant, place.uri, error)
                 self._keep(place, lines)
 
     def _keep(self, place: Place, lines: list[str]) -> None:
@@ -84,14 +97,14 @@ class DataCapture:
             self._cloud.later(self.flush, 5 * EVERY)
 
     def _write(self, place: Place, lines: list[str]) -> None:
-        uri, variant, kms = place
-        bucket, _, prefix = uri.removeprefix("s3://").rstrip("/").partition("/")
+        bucket, _, prefix = place.uri.removeprefix("s3://").rstrip("/").partition("/")
         now = self._cloud.now()
         name = f"{now:%Y/%m/%d/%H/%M-%S}-{now.microsecond // 1000:03}-{uuid.uuid4()}.jsonl"
-        encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms} if kms else {}
-        key = "/".join(filter(None, [prefix, variant, name]))
+        encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": place.key} if place.key else {}
+        key = "/".join(filter(None, [prefix, place.variant, name]))
         body = "".join(f"{line}\n" for line in lines).encode()
-        self._cloud.aws("s3").put_object(Bucket=bucket, Key=key, Body=body, **encryption)
+        s3 = self._actors.of(place.role).aws("s3")
+        s3.put_object(Bucket=bucket, Key=key, Body=body, **encryption)
 
 
 def _line(config: Mapping[str, Any], request: Request, answer: Answer, when: datetime) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from mlplat.localcloud.access import acting
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.sagemaker.errors import AwsError, in_use, invalid, limit_exceeded, not_found
 from mlplat.localcloud.sagemaker.glue_table import add_columns, make_table
@@ -156,7 +157,7 @@ class FeatureGroups:
         return resolved
 
     def _finish(self, group: dict[str, Any]) -> None:
-        failure = make_table(self._cloud, group)
+        failure = self._refused_by_bucket(group) or make_table(self._cloud, group)
         with self._cloud.lock:
             if group["FeatureGroupStatus"] != "Creating":
                 return
@@ -168,25 +169,59 @@ class FeatureGroups:
                 group["OfflineStoreStatus"] = {"Status": "Active"}
             group["FeatureGroupStatus"] = "Created"
 
+    def _refused_by_bucket(self, group: Mapping[str, Any]) -> str | None:
+        """The group's role must be allowed s3:GetBucketAcl (developer guide, "Adding policies to your IAM role")."""
+        offline = group.get("OfflineStoreConfig")
+        if not offline or not self._cloud.host.enforce_iam:
+            return None
+        s3 = acting(self._cloud, group["RoleArn"]).aws("s3")
+        try:
+            s3.get_bucket_acl(Bucket=offline["S3StorageConfig"]["S3Uri"].removeprefix("s3://").split("/", 1)[0])
+        except s3.exceptions.ClientError as error:
+            return _quoted(error, "Amazon S3")
+        return None
+
     def _update(self, group: dict[str, Any], request: Mapping[str, Any]) -> None:
         definitions = [*group["FeatureDefinitions"], *request.get("FeatureAdditions", ())]
+        failure = None
         if "FeatureAdditions" in request:
-            add_columns(self._cloud, {**group, "FeatureDefinitions": definitions})
+            failure = self._refused_by_table({**group, "FeatureDefinitions": definitions})
         with self._cloud.lock:
+            group["LastModifiedTime"] = self._cloud.now()
+            group.pop("Update", None)
+            group["LastUpdateStatus"] = {"Status": "Successful"}
+            if failure:
+                group["LastUpdateStatus"] = {"Status": "Failed", "FailureReason": failure}
+                return
             group["FeatureDefinitions"] = definitions
             if online := request.get("OnlineStoreConfig"):
                 group["OnlineStoreConfig"] = {**group.get("OnlineStoreConfig", {}), **online}
             if throughput := request.get("ThroughputConfig"):
                 group["ThroughputConfig"] = {**group.get("ThroughputConfig", {}), **throughput}
-            group["LastUpdateStatus"] = {"Status": "Successful"}
-            group.pop("Update", None)
-            group["LastModifiedTime"] = self._cloud.now()
+
+    def _refused_by_table(self, group: Mapping[str, Any]) -> str | None:
+        from botocore.exceptions import ClientError
+
+        try:
+            add_columns(acting(self._cloud, group.get("RoleArn", "")), group)
+        except ClientError as error:
+            return _quoted(error, "AWSGlue")
+        return None
 
     def _forget(self, group: dict[str, Any]) -> None:
         with self._cloud.lock:
             if self._groups.get(group["FeatureGroupName"]) is group:
                 del self._groups[group["FeatureGroupName"]]
                 self._cloud.tags.pop(group["FeatureGroupArn"], None)
+
+
+def _quoted(error: Any, service: str) -> str:
+    """Another service's refusal, as seen in a FailureReason of AWS (amazon-sagemaker-examples, issue 2079)."""
+    told, about = error.response["Error"], error.response["ResponseMetadata"]
+    return (
+        f"{told['Message']} (Service: {service}; Status Code: {about['HTTPStatusCode']}; Error Code: {told['Code']}; "
+        f"Request ID: {about['RequestId']}; Proxy: null)"
+    )
 
 
 def _of_tiers(request: Mapping[str, Any]) -> str | None:

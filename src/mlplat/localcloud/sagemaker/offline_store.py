@@ -17,6 +17,7 @@ from threading import Lock
 from time import time_ns
 from typing import Any
 
+from mlplat.localcloud.access import Actors
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.sagemaker.record_schema import SECOND, Schema
 from mlplat.localcloud.sagemaker.records import Appended, Records, Write
@@ -34,7 +35,7 @@ class OfflineStore:
     """Carries waiting rows of `records` to S3, and takes out records that have outlived their time."""
 
     def __init__(self, cloud: Cloud, records: Records) -> None:
-        self._cloud, self._records = cloud, records
+        self._cloud, self._records, self._actors = cloud, records, Actors(cloud)
         self._schemas: dict[str, Schema] = {}
         self._armed = False
         self._flushing = Lock()
@@ -59,8 +60,10 @@ class OfflineStore:
                 for key, rows in waiting.items():
                     try:
                         self._store(key, rows)
+                        self._tell(key, None)
                     except Exception as error:
                         log.warning("offline store: rows of %s wait: %s", key, error)
+                        self._tell(key, str(error))
                         failed.add(key)
         return failed
 
@@ -90,6 +93,19 @@ class OfflineStore:
             self._upload(schema, hour, part)
             self._records.stored(part)
 
+    def _tell(self, key: str, blocked: str | None) -> None:
+        """Botocore, OfflineStoreStatus: Blocked with the reason while S3 doesn't take the rows, else Active."""
+        name = key.rsplit("@", 1)[0]
+        with self._cloud.lock:
+            group = self._cloud.store("feature_groups").get(name)
+            status = {"Status": "Blocked", "BlockedReason": blocked} if blocked else {"Status": "Active"}
+            if (
+                group is not None
+                and Schema.of(group).key == key
+                and group.get("OfflineStoreStatus") not in (None, status)
+            ):
+                group["OfflineStoreStatus"] = status
+
     def _described(self, key: str) -> Schema | None:
         group = self._cloud.store("feature_groups").get(key.rsplit("@", 1)[0])
         schema = Schema.of(group) if group else None
@@ -106,7 +122,8 @@ class OfflineStore:
         kms = storage.get("KmsKeyId")
         encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms} if kms else {}
         body = parquet(schema, rows, time_ns() // 1000)
-        self._cloud.aws("s3").put_object(Bucket=bucket, Key=f"{prefix}/{folder}/{name}", Body=body, **encryption)
+        s3 = self._actors.of(schema.role).aws("s3")
+        s3.put_object(Bucket=bucket, Key=f"{prefix}/{folder}/{name}", Body=body, **encryption)
 
     def _expire(self) -> None:
         """Time to live "hard deletes" a record and leaves its marker offline (developer guide, TTL)."""

@@ -44,6 +44,8 @@ class Schema:
     storage: str
     offline: Mapping[str, Any] | None
     """OfflineStoreConfig."""
+    role: str = ""
+    """Whose permissions the offline store is written with."""
 
     @classmethod
     def of(cls, group: Mapping[str, Any]) -> Schema:
@@ -59,6 +61,7 @@ class Schema:
             ttl=seconds(online.get("TtlDuration")),
             storage=online.get("StorageType", "Standard"),
             offline=group.get("OfflineStoreConfig") or None,
+            role=group.get("RoleArn", ""),
         )
 
     def check(self, values: Values) -> tuple[str, int]:

@@ -72,8 +72,8 @@ class SageMakerRuntime:
         if status >= 400:
             raise self._model_error(name, answer)
         if traffic.capture:
-            captured = _captured(request)
-            self._hosting.capture.see(traffic.capture, name, share.variant, captured, answer, self._cloud.now())
+            source = (name, share.variant, traffic.server(share).variant.container.role)
+            self._hosting.capture.see(traffic.capture, source, _captured(request), answer, self._cloud.now())
         return {"Body": answer.body, "ContentType": answer.content_type, "InvokedProductionVariant": share.variant}
 
     def _check(self, name: str, request: dict[str, Any]) -> None:

@@ -1,0 +1,61 @@
+"""AssumeRole: the role must be there, and what limits the session is kept with it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from mlplat.localcloud import iam
+from mlplat.localcloud.access import callers
+from mlplat.localcloud.errors import AwsError
+from mlplat.localcloud.rules import Asked, after, before
+from mlplat.localcloud.wire import Reply
+
+MOST_POLICIES = 10
+"""PolicyArns of one session (API reference of AssumeRole)."""
+
+
+@before("sts", "AssumeRole")
+def a_role_that_is_there(asked: Asked) -> None:
+    """One that isn't there is refused as one that doesn't let the caller in; roles of other accounts are believed."""
+    role = asked.request["RoleArn"]
+    if f":iam::{asked.cloud.account}:role/" not in role:
+        return
+    known = list(asked.backend("iam").roles.values())
+    if all(each.arn != role for each in known) or asked.cloud.host.freshness.hides(f"assuming {role}"):
+        text = f"User: {_caller(asked)} is not authorized to perform: sts:AssumeRole on resource: {role}"
+        raise AwsError("AccessDenied", text, 403)
+
+
+@before("sts", "AssumeRole")
+def session_policies_are_policies(asked: Asked) -> None:
+    """API reference of AssumeRole: MalformedPolicyDocument; the wording is not verified."""
+    given = asked.request.get("PolicyArns", ())
+    try:
+        documents = [json.loads(asked.request["Policy"])] if "Policy" in asked.request else []
+    except ValueError:
+        documents = [None]
+    if any(not isinstance(each, dict) or "Statement" not in each for each in documents):
+        raise AwsError("MalformedPolicyDocument", "This policy contains invalid Json")
+    if len(given) > MOST_POLICIES:
+        raise AwsError("PackedPolicyTooLarge", f"At most {MOST_POLICIES} managed session policies can be given.")
+    for each in given:
+        if iam.managed(asked.cloud, each["arn"]) is None:
+            raise AwsError("MalformedPolicyDocument", f"Policy {each['arn']} does not exist or is not attachable.")
+
+
+@after("sts", "AssumeRole")
+def the_session_is_limited(asked: Asked, reply: Reply) -> None:
+    """User guide, "Session policies" and "Pass session tags": by documents and tags that moto doesn't keep."""
+    found = re.search(rb"<AccessKeyId>(\w+)</AccessKeyId>", reply.body)
+    session: Any = asked.backend().get_assumed_role_from_access_key(found[1].decode()) if found else None
+    if session is not None:
+        arns = [each["arn"] for each in asked.request.get("PolicyArns", ())]
+        session.session_policies = {arn: iam.managed(asked.cloud, arn) for arn in arns}
+        session.session_tags = {each["Key"]: each["Value"] for each in asked.request.get("Tags", ())}
+
+
+def _caller(asked: Asked) -> str:
+    caller = callers.of(asked.route.access_key, asked.cloud)
+    return caller.arn if caller else f"arn:{asked.cloud.partition}:iam::{asked.cloud.account}:root"
