@@ -28,10 +28,13 @@ def families() -> tuple[type, ...]:
     from mlplat.localcloud.iam import PolicySimulation
     from mlplat.localcloud.lambdas import Functions
     from mlplat.localcloud.logs import LogGroupKeys
+    from mlplat.localcloud.pipelines import PipelineExecutions, Pipelines
     from mlplat.localcloud.tagging import Tagging
 
     return (
         *sagemaker.FAMILIES,
+        Pipelines,
+        PipelineExecutions,
         QueryExecutions,
         WorkGroups,
         PolicySimulation,

@@ -13,6 +13,7 @@ OURS = frozenset(
     {
         "model", "endpoint-config", "endpoint", "feature-group", "model-package-group", "model-package",
         "training-job", "hyper-parameter-tuning-job", "processing-job", "transform-job", "notebook-instance",
+        "pipeline",
     }
 )  # fmt: skip
 """Types of objects that only we keep: such an ARN that isn't registered isn't there."""
