@@ -67,7 +67,7 @@ class ExecutionRun:
         reason = None
         try:
             role = self._record["RoleArn"]
-            if trust.lets_in(self._cloud, role.rpartition("/")[2], SERVICE):
+            if trust.lets_in(self._cloud, role, SERVICE, self._record["PipelineExecutionArn"]):
                 self._go_through()
             else:  # wording not verified
                 reason = f"Unable to assume the role {role}: it must exist and allow {SERVICE} to assume it."
