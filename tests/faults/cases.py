@@ -71,7 +71,8 @@ def at_calls(worlds: Worlds) -> Iterator[Case]:
             for call in calls:
                 if call.mutates or name in AT_ANY:
                     trial = partial(_try, worlds, phase, name, fault, call)
-                    yield Case(name, phase.name, str(call), trial, minor=not call.mutates)
+                    rank = 0 if name in AT_EACH else 1 if call.mutates else 2
+                    yield Case(name, phase.name, str(call), trial, rank)
 
 
 def lasting(worlds: Worlds, *, seeds: Sequence[int] = (), reads: Sequence[int] = (2, 3)) -> Iterator[Case]:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.faults.layer import Call
 from tests.faults.trial import Case, Result
+from tests.faults.world import Worlds
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "build" / "faults.jsonl"
@@ -39,13 +41,21 @@ class Record:
         for line in self._left():
             self.lines[line.case] = line
 
-    def begin(self, cases: list[Case]) -> list[Case]:
+    def recall(self, worlds: Worlds) -> None:
+        """What the first part of a run has counted: a poll or a write more or less makes other cases of the next."""
+        if self.lines:
+            head = self._head()
+            worlds.calls = {phase: [Call(*each) for each in calls] for phase, calls in head["calls"].items()}
+            worlds.writes = {(phase, error): count for phase, error, count in head["writes"]}
+
+    def begin(self, cases: list[Case], worlds: Worlds) -> list[Case]:
         """The cases that are left to do. A record of other code, or one that is complete, is put away."""
         left = [case for case in cases if str(case) not in self.lines]
         if not self.lines or not left:
             self.lines, left = {}, cases
             self.path.parent.mkdir(exist_ok=True)
-            self.path.write_text(json.dumps({"code": code(), "commit": commit()}) + "\n")
+            counted = {"calls": worlds.calls, "writes": [[*key, count] for key, count in worlds.writes.items()]}
+            self.path.write_text(json.dumps({"code": code(), "commit": commit(), **counted}) + "\n")
         return left
 
     def add(self, case: Case, result: Result | Exception, seconds: float) -> Line:
@@ -66,7 +76,11 @@ class Record:
     @property
     def commit(self) -> str:
         """Which version was tried."""
-        return str(json.loads(self.path.read_text().split("\n", 1)[0])["commit"])
+        return str(self._head()["commit"])
+
+    def _head(self) -> dict[str, Any]:
+        with self.path.open() as file:
+            return dict(json.loads(next(file)))
 
     def _left(self) -> Iterator[Line]:
         if not self.path.exists():

@@ -22,6 +22,7 @@ from mlplat.workflows import keeping
 ERRORS = {"disk full": FULL, "disk and its temporary folder read-only": READ_ONLY}
 
 PARTS = 64
+WHOLE = "whole"
 
 Damage = Callable[[Path], None]
 
@@ -79,9 +80,11 @@ def damaged(worlds: Worlds) -> Iterator[Case]:
     """The state file, and the journal of a run that was killed, damaged in every way."""
     for phase in (UPDATE, DESTROY):
         for name, where, damage in _damages("state"):
-            yield Case(name, phase.name, where, partial(_damaged, worlds, phase, damage, killed=False))
+            trial = partial(_damaged, worlds, phase, damage, killed=False)
+            yield Case(name, phase.name, where, trial, rank=int(where != WHOLE))
     for name, where, damage in _damages("journal"):
-        yield Case(name, APPLY.name, where, partial(_damaged, worlds, APPLY, damage, killed=True))
+        trial = partial(_damaged, worlds, APPLY, damage, killed=True)
+        yield Case(name, APPLY.name, where, trial, rank=int(where != WHOLE))
 
 
 def _damages(what: str) -> Iterator[tuple[str, str, Damage]]:
@@ -89,11 +92,11 @@ def _damages(what: str) -> Iterator[tuple[str, str, Damage]]:
     for part in range(PARTS):
         yield f"{what} truncated", f"at {part}/{PARTS}", partial(_truncate, suffix, part)
         yield f"{what} with a flipped bit", f"at {part}/{PARTS}", partial(_flip, suffix, part)
-    yield f"{what} empty", "whole", partial(_write, suffix, b"")
-    yield f"{what} deleted", "whole", partial(_delete, suffix)
+    yield f"{what} empty", WHOLE, partial(_write, suffix, b"")
+    yield f"{what} deleted", WHOLE, partial(_delete, suffix)
     if what == "state":
-        yield "state one serial old", "whole", _older
-        yield "state of a newer format", "whole", _newer
+        yield "state one serial old", WHOLE, _older
+        yield "state of a newer format", WHOLE, _newer
 
 
 def _the(folder: Path, suffix: str) -> Path:

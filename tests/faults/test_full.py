@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,22 +10,23 @@ from pathlib import Path
 import pytest
 from tests.faults import forks, report
 from tests.faults.record import ROOT, Record
-from tests.faults.suite import every_case
+from tests.faults.suite import every_case, in_turn
 from tests.faults.trial import Case, Result
 from tests.faults.world import Worlds
 
 PAGE = ROOT / "docs" / "reliability.md"
-ORDER = 1
-"""Seed of the order: a run that is cut short has seen something of everything, and of reads last."""
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(6 * 3600)
 def test_every_fault_at_every_call(worlds: Worlds) -> None:
-    """Goes on where a run of the same code was cut. FAULTS_MINUTES cuts it, FAULTS_CASE picks cases by their name."""
-    cases = every_case(worlds)
-    random.Random(ORDER).shuffle(cases)
-    cases.sort(key=lambda case: case.minor)
+    """Goes on where a run of the same code was cut.
+
+    FAULTS_MINUTES cuts it, FAULTS_AT_ONCE says how many run side by side, FAULTS_CASE picks cases by their name.
+    """
+    record = Record()
+    record.recall(worlds)
+    cases = in_turn(every_case(worlds))
     if chosen := os.environ.get("FAULTS_CASE"):
         found = [case for case in cases if chosen in str(case)]
         assert found, f"no case is called {chosen!r}"
@@ -35,8 +35,7 @@ def test_every_fault_at_every_call(worlds: Worlds) -> None:
             print(f"{seconds:5.1f} s  {case}", *problems(case, result), sep="\n  ", flush=True)
             failures += problems(case, result)
     else:
-        record = Record()
-        for number, (case, result, seconds) in enumerate(ran(record.begin(cases))):
+        for number, (case, result, seconds) in enumerate(ran(record.begin(cases, worlds))):
             line = record.add(case, result, seconds)
             if line.result.problems:
                 print(f"\n{case}", *line.result.problems, sep="\n  ", flush=True)
@@ -48,9 +47,10 @@ def test_every_fault_at_every_call(worlds: Worlds) -> None:
 
 
 def ran(cases: list[Case]) -> Iterator[tuple[Case, Result | Exception, float]]:
-    """Each case with its result and how long it took, two at a time, until FAULTS_MINUTES are over."""
+    """Each case with its result and how long it took, until FAULTS_MINUTES are over."""
+    at_once = int(os.environ.get("FAULTS_AT_ONCE", "2"))
     until = time.monotonic() + 60 * float(os.environ.get("FAULTS_MINUTES", "inf"))
-    yield from forks.each(cases, lambda case: case.trial(), wanted=lambda: time.monotonic() < until)
+    yield from forks.each(cases, lambda case: case.trial(), at_once=at_once, wanted=lambda: time.monotonic() < until)
 
 
 def problems(case: Case, result: Result | Exception) -> list[str]:

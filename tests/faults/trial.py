@@ -36,8 +36,8 @@ class Case(NamedTuple):
     phase: str
     where: str
     trial: Callable[[], Result]
-    minor: bool = False
-    """Whether it comes last: a fault at a read, where there is nothing to be made twice."""
+    rank: int = 1
+    """0 comes first: where something could be made twice. 2 comes last: a fault at a read."""
 
     def __str__(self) -> str:
         return f"{self.fault}, {self.phase}, {self.where}"

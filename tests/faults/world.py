@@ -147,7 +147,7 @@ class World:
             state.releases["churn"] = Release(variants).to_json()
 
     def warm(self) -> None:
-        """Make all clients now, so that copies of this process need not."""
+        """Make all clients now, and what they read lists and errors with, so that copies of this process need not."""
         for service in (
             "ec2",
             "s3",
@@ -161,7 +161,9 @@ class World:
             "sagemaker-featurestore-runtime",
             "resourcegroupstaggingapi",
         ):
-            self.session.client(service)
+            boto = self.session.client(service).boto
+            boto.can_paginate(next(iter(boto.meta.method_to_api_mapping)))
+            boto.meta.service_model.shape_for_error_code("any")
         _ = self.session.account
 
 

@@ -41,7 +41,7 @@ class Client:
 
     def pages(self, operation: str, key: str, **params: Any) -> Iterator[Any]:
         """Every item under `key` of a paginated read."""
-        paginator = self.boto.get_paginator(operation)
+        paginator = self._session.paginator(self._service, operation)
         send = paginator._method  # each page retried by itself: a generator that raised would end the list early
         paginator._method = lambda **page: self._call(operation, True, self._in_turn(operation, send, page))
         for page in paginator.paginate(**params):

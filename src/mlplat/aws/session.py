@@ -67,6 +67,16 @@ class Session:
         """The client of a service, made when first asked for and shared by all threads."""
         return Client(self, service, self._shared.once(f"client:{service}", lambda: self._boto_client(service)))
 
+    def paginator(self, service: str, operation: str) -> Any:
+        """A paginator of boto3's, of its own for each listing.
+
+        What it is made of is loaded by one thread: botocore lists all its services' folders for it, and many threads
+        that read their first pages at the same moment would each do that.
+        """
+        boto = self.client(service).boto
+        self._shared.once(f"paginators:{service}", lambda: boto.can_paginate(operation))
+        return boto.get_paginator(operation)
+
     @property
     def uploads(self) -> Any:
         """A plain boto3 client of S3 for `upload_file`, with boto3's retries: a part sent twice is the same part."""
