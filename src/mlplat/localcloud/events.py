@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from mlplat.localcloud import schedules
 from mlplat.localcloud.errors import AwsError
 from mlplat.localcloud.rules import Asked, before
@@ -17,3 +19,11 @@ def a_schedule_can_be_read(asked: Asked) -> None:
         raise AwsError("ValidationException", "ScheduleExpression is supported only on the default event bus.")
     if not schedules.is_valid(expression):
         raise AwsError("ValidationException", "Parameter ScheduleExpression is not valid.")
+
+
+@before("events", "PutTargets")
+def a_pipeline_is_started_with_a_role(asked: Asked) -> None:
+    """API reference of PutTargets: SageMaker has no policies of resources; the text is recorded for other targets."""
+    for target in asked.request.get("Targets", ()):
+        if re.match(r"arn:aws[\w-]*:sagemaker:", target["Arn"]) and "RoleArn" not in target:
+            raise AwsError("ValidationException", f"RoleArn is required for target {target['Arn']}.")

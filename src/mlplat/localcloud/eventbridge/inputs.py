@@ -26,6 +26,22 @@ def body(target: Mapping[str, Any], event: Event, rule: tuple[str, str] = ("", "
     return json.dumps(event)
 
 
+def parametrised(target: Mapping[str, Any], event: Event) -> Mapping[str, Any]:
+    """The target with the values of a pipeline's parameters, which may be paths (API reference, Target)."""
+    given = target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList")
+    if not given:
+        return target
+    values = [{"Name": each["Name"], "Value": _parameter(each["Value"], event)} for each in given]
+    return {**target, "SageMakerPipelineParameters": {"PipelineParameterList": values}}
+
+
+def _parameter(value: str, event: Event) -> str:
+    if not value.startswith("$."):
+        return value
+    found = at(event, value)
+    return found if isinstance(found, str) else json.dumps(found)
+
+
 def at(event: Any, path: str) -> Any:
     """What a JSON path leads to; None where there is nothing."""
     found = event

@@ -69,7 +69,7 @@ def _attempts(cloud: Cloud, sender: Sender, target: Mapping[str, Any], event: Ev
     """Why it could not be delivered, or None."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    body = inputs.body(target, event, (sender.arn, sender.name))
+    body, target = inputs.body(target, event, (sender.arn, sender.name)), inputs.parametrised(target, event)
     for attempt in range(ATTEMPTS):
         try:
             _call(cloud, sender, target, body)

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from mlplat.localcloud import schedules
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.errors import AwsError
-from mlplat.localcloud.eventbridge import bus, targets, timetable, universal
+from mlplat.localcloud.eventbridge import bus, permissions, targets, timetable, universal
 from mlplat.localcloud.eventbridge.targets import Sender
 from mlplat.localcloud.rules import Asked, before
 
@@ -161,6 +161,18 @@ def a_schedule_can_be_read(asked: Asked) -> None:
             json.loads(target["Input"])
         except ValueError as error:
             raise AwsError("ValidationException", "Invalid RequestJson provided. Reason: not JSON.") from error
+
+
+@before("scheduler", "CreateSchedule", "UpdateSchedule")
+def a_role_lets_the_scheduler_in(asked: Asked) -> None:
+    """Scheduler user guide, "Troubleshooting": the text is recorded from AWS's answers."""
+    name, group = asked.request["Name"], asked.request.get("GroupName", "default")
+    sender = asked.cloud.arn(f"schedule/{group}/{name}", "scheduler")
+    if not permissions.assumes(asked.cloud, SCHEDULER, sender, asked.request["Target"]["RoleArn"]):
+        raise AwsError(
+            "ValidationException",
+            "The execution role you provide must allow AWS EventBridge Scheduler to assume the role.",
+        )
 
 
 def _is_once(expression: str) -> bool:
