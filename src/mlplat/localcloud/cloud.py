@@ -58,7 +58,7 @@ class Cloud:
     (text, numbers, None, lists, dicts, datetimes), so that they can be written to disk. The stores:
     models, endpoint_configs, endpoints, feature_groups, model_package_groups, model_packages (by ARN),
     training_jobs, tuning_jobs, processing_jobs, transform_jobs, notebook_instances, pipelines, pipeline_executions
-    (by ARN), function_events (by request id).
+    (by ARN), function_events (by request id), quota_requests (by id).
     Read and change them while holding `lock`; never call `aws(...)` with it held.
     What is in them, and the tags, is there again after a restart; all else is not. A family whose objects were on
     their way when the local cloud ended has a method `resume`, called once after the restart, that sees them through;

@@ -29,6 +29,7 @@ def families() -> tuple[type, ...]:
     from mlplat.localcloud.lambdas import Functions
     from mlplat.localcloud.logs import LogGroupKeys
     from mlplat.localcloud.pipelines import PipelineExecutions, Pipelines
+    from mlplat.localcloud.quotas import ServiceQuotas
     from mlplat.localcloud.tagging import Tagging
 
     return (
@@ -45,6 +46,7 @@ def families() -> tuple[type, ...]:
         Timers,
         States,
         Scaling,
+        ServiceQuotas,
     )
 
 

@@ -68,6 +68,11 @@ def settled(variants: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def counts(variants: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The instances that are wanted of each variant; those that say nothing of it are left out."""
+    return {each["VariantName"]: each["DesiredInstanceCount"] for each in variants if "DesiredInstanceCount" in each}
+
+
 def shares(variants: Sequence[Mapping[str, Any]]) -> tuple[Share, ...]:
     """How traffic is divided among settled variants."""
     return tuple(Share(each["VariantName"], each["CurrentWeight"], each["CurrentInstanceCount"]) for each in variants)

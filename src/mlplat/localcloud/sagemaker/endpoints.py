@@ -16,6 +16,7 @@ from mlplat.localcloud.executors.hosting import Hosting, Traffic
 from mlplat.localcloud.executors.model_data import Container
 from mlplat.localcloud.executors.router import as_float32
 from mlplat.localcloud.sagemaker import endpoint_variants as variants
+from mlplat.localcloud.sagemaker import instances
 from mlplat.localcloud.sagemaker.errors import invalid
 from mlplat.localcloud.sagemaker.job_lists import Members, page
 
@@ -41,6 +42,7 @@ class Endpoints:
             if name in self._endpoints:
                 raise invalid(f'Cannot create already existing endpoint "{arn}".')
             variants.check(self._cloud, config)
+            instances.check(self._cloud, "endpoint", instances.of_variants(config))
             now = self._cloud.now()
             self._endpoints[name] = {
                 "EndpointName": name,
@@ -87,6 +89,7 @@ class Endpoints:
                 variants.retain(wanted, endpoint["ProductionVariants"], excluded)
                 if "DataCaptureConfig" not in excluded:
                     capture = self._capture_of(endpoint)
+            instances.check(self._cloud, "endpoint", instances.of_variants(config, variants.counts(wanted)))
             self._change(endpoint, "Updating")
             endpoint["PendingDeploymentSummary"] = {
                 "EndpointConfigName": config["EndpointConfigName"],
@@ -113,6 +116,7 @@ class Endpoints:
             for each in asked:
                 if each["VariantName"] not in own:
                     raise invalid(f'Could not find variant "{each["VariantName"]}" of endpoint "{self._arn(name)}".')
+            instances.check(self._cloud, "endpoint", self._more(endpoint, asked))
             for each in asked:
                 variant = own[each["VariantName"]]
                 if "DesiredWeight" in each:
@@ -259,6 +263,14 @@ class Endpoints:
         endpoint["LastModifiedTime"] = self._cloud.now()
         if reason is not None:
             endpoint["FailureReason"] = reason[:1024]
+
+    def _more(self, endpoint: Endpoint, asked: list[dict[str, Any]]) -> list[instances.Use]:
+        """Instances that an endpoint is to have besides its own."""
+        has = variants.counts(endpoint["ProductionVariants"])
+        wanted = variants.counts(asked)
+        more = {name: max(0, wanted.get(name, count) - count) for name, count in has.items()}
+        config = self._cloud.store("endpoint_configs").get(endpoint["EndpointConfigName"], {})
+        return [(kind, count) for kind, count in instances.of_variants(config, more) if count]
 
     def _capture_of(self, endpoint: Endpoint) -> Mapping[str, Any] | None:
         """What is captured now."""

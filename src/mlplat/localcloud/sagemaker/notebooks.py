@@ -8,6 +8,7 @@ from typing import Any
 
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.errors import AwsError
+from mlplat.localcloud.sagemaker import instances
 from mlplat.localcloud.sagemaker.errors import invalid
 from mlplat.localcloud.sagemaker.job_lists import Members, page
 from mlplat.localcloud.sagemaker.roles import check_role
@@ -63,6 +64,7 @@ class NotebookInstances:
         with self._cloud.lock:
             if name in self._notebooks:
                 raise invalid(f"Cannot create a duplicate Notebook Instance ({arn})")  # wording not verified
+            instances.check(self._cloud, "notebook instance", [(request["InstanceType"], 1)])
             now = self._cloud.now()
             notebook = {**DEFAULTS, **_renamed(request), "NotebookInstanceArn": arn}
             notebook |= {"Url": f"{name}.notebook.{self._cloud.region}.sagemaker.aws"}

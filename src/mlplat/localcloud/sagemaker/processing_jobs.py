@@ -9,10 +9,11 @@ from typing import Any
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors import processing
 from mlplat.localcloud.executors.progress import ENDED_MEANWHILE, FINISHED
+from mlplat.localcloud.sagemaker import instances
 from mlplat.localcloud.sagemaker.errors import in_use, invalid
 from mlplat.localcloud.sagemaker.job_lists import Members, page
 from mlplat.localcloud.sagemaker.roles import check_role
-from mlplat.localcloud.sagemaker.training_jobs import check_name, check_number
+from mlplat.localcloud.sagemaker.training_jobs import check_name
 
 MEMBERS = Members(name="ProcessingJobName", status="ProcessingJobStatus")
 
@@ -40,6 +41,7 @@ class ProcessingJobs:
         self._refuse_duplicate(request["ProcessingJobName"])
         check_processing(request)
         check_role(self._cloud, request["RoleArn"], f"processing-job/{request['ProcessingJobName']}")
+        instances.check(self._cloud, "processing job", instances.of_processing(request))
         return {"ProcessingJobArn": self.start(request)}
 
     def start(self, request: Mapping[str, Any], *, finished: Callable[[], None] = lambda: None, **about: str) -> str:
@@ -157,9 +159,6 @@ def _check_resources(cluster: Mapping[str, Any]) -> None:
     preferences = cluster.get("InstancePreferences")
     if bool(preferences) == bool(cluster.get("InstanceType")):
         raise invalid("Exactly one of InstanceType and InstancePreferences must be given in ClusterConfig.")
-    first = preferences[0] if preferences else cluster
-    count = first.get("InstanceCount", cluster.get("InstanceCount", 1))
-    check_number(first["InstanceType"], count, "processing")
 
 
 def _check_names(kind: str, names: list[str]) -> None:

@@ -12,7 +12,8 @@ from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors import s3_data, training
 from mlplat.localcloud.executors.progress import ENDED_MEANWHILE, FINISHED, MESSAGES, Progress
 from mlplat.localcloud.executors.s3_data import DataError, Place
-from mlplat.localcloud.sagemaker.errors import AwsError, in_use, invalid, limit_exceeded
+from mlplat.localcloud.sagemaker import instances
+from mlplat.localcloud.sagemaker.errors import AwsError, in_use, invalid
 from mlplat.localcloud.sagemaker.job_lists import Members, page
 from mlplat.localcloud.sagemaker.roles import check_role
 
@@ -22,9 +23,6 @@ SUMMARY = (
     "TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime", "TrainingJobStatus",
     "SecondaryStatus",
 )  # fmt: skip
-
-MOST_INSTANCES = 20
-"""Instances of one job."""
 
 DEFAULTS: dict[str, Any] = {
     "EnableNetworkIsolation": False,
@@ -47,6 +45,7 @@ class TrainingJobs:
         check_name("trainingJobName", request["TrainingJobName"], 63)
         self._refuse_duplicate(request["TrainingJobName"])
         check_request(self._cloud, request)
+        instances.check(self._cloud, *instances.of_training(request))
         return {"TrainingJobArn": self.start(request)}
 
     def start(
@@ -191,19 +190,8 @@ def check_resources(resources: Mapping[str, Any]) -> None:
     groups = resources.get("InstanceGroups", ())
     if bool(groups) == bool(resources.get("InstanceType")):
         raise invalid("ResourceConfig must have exactly one of InstanceType and InstanceGroups.")
-    count = sum(each["InstanceCount"] for each in groups) if groups else resources.get("InstanceCount", 1)
-    check_number(groups[0]["InstanceType"] if groups else resources["InstanceType"], count, "training")
-
-
-def check_number(kind: str, count: int, use: str) -> None:
-    """As many instances as a quota of AWS would let a small account have: each is a process here."""
-    if not 1 <= count <= MOST_INSTANCES:
-        raise limit_exceeded(
-            f"The account-level service limit '{kind} for {use} job usage' is {MOST_INSTANCES} Instances, with current "
-            f"utilization of 0 Instances and a request delta of {count} Instances. Please use AWS Service Quotas to "
-            "request an increase for this quota. If AWS Service Quotas is not available, contact AWS support to "
-            "request an increase for this quota."
-        )
+    if any(each.get("InstanceCount", 1) < 1 for each in groups or [resources]):
+        raise invalid("InstanceCount must be at least 1.")  # wording not verified
 
 
 def _check_stopping(request: Mapping[str, Any]) -> None:

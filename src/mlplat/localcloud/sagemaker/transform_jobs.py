@@ -11,11 +11,12 @@ from mlplat.localcloud.executors import joining, transform
 from mlplat.localcloud.executors.joining import Joining
 from mlplat.localcloud.executors.json_path import PathError
 from mlplat.localcloud.executors.progress import ENDED_MEANWHILE, FINISHED
+from mlplat.localcloud.sagemaker import instances
 from mlplat.localcloud.sagemaker.errors import in_use, invalid
 from mlplat.localcloud.sagemaker.job_lists import Members, page
 from mlplat.localcloud.sagemaker.models import NEWEST_FIRST, absent_model
 from mlplat.localcloud.sagemaker.roles import check_role
-from mlplat.localcloud.sagemaker.training_jobs import check_name, check_number
+from mlplat.localcloud.sagemaker.training_jobs import check_name
 
 MEMBERS = Members(name="TransformJobName", status="TransformJobStatus")
 
@@ -42,6 +43,7 @@ class TransformJobs:
         check_transform(request)
         if role := self._cloud.store("models").get(request["ModelName"], {}).get("ExecutionRoleArn"):
             check_role(self._cloud, role, f"transform-job/{name}")
+        instances.check(self._cloud, "transform job", instances.of_transform(request))
         job = self._record(request)
         with self._cloud.lock:
             if name in self._jobs:  # wording not verified
@@ -116,8 +118,6 @@ class TransformJobs:
 
 def check_transform(request: Mapping[str, Any]) -> None:
     """Refuse what AWS refuses, and honestly what the local cloud can't do. Wordings are not verified."""
-    resources = request["TransformResources"]
-    check_number(resources["InstanceType"], resources["InstanceCount"], "transform")
     source = request["TransformInput"]["DataSource"]["S3DataSource"]
     if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
         raise invalid(f"S3DataType {source['S3DataType']} is not supported for batch transform.")

@@ -11,6 +11,7 @@ from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors import early_stopping, search_space, trials, tuning
 from mlplat.localcloud.executors.progress import ENDED_MEANWHILE
 from mlplat.localcloud.executors.search_space import Range, RangeError
+from mlplat.localcloud.sagemaker import instances
 from mlplat.localcloud.sagemaker.errors import in_use, invalid, limit_exceeded, not_found
 from mlplat.localcloud.sagemaker.job_lists import Members, page
 from mlplat.localcloud.sagemaker.training_jobs import MEMBERS as CHILD_MEMBERS
@@ -49,12 +50,19 @@ class TuningJobs:
             check_warm_start(self._cloud, request)
             job = self._record(request)
         check_request(self._cloud, tuning.child_request(job, name, {}))
+        self._check_instances(job)
         with self._cloud.lock:
             self._refuse_duplicate(name)
             self._jobs[name] = job
             self._cloud.tag(job["HyperParameterTuningJobArn"], request.get("Tags"))
             tuning.TuningRun(self._cloud, job, self._children).start()
         return {"HyperParameterTuningJobArn": job["HyperParameterTuningJobArn"]}
+
+    def _check_instances(self, job: dict[str, Any]) -> None:
+        """Its training jobs that run at once must fit into the quota together."""
+        usage, one = instances.of_training(tuning.child_request(job, job["HyperParameterTuningJobName"], {}))
+        at_once = job["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxParallelTrainingJobs"]
+        instances.check(self._cloud, usage, [(kind, count * at_once) for kind, count in one])
 
     def describe_hyper_parameter_tuning_job(self, request: dict[str, Any]) -> dict[str, Any]:
         """All that is known of a tuning job, with its best training job so far."""
