@@ -219,8 +219,8 @@ CHANGING = frozenset(
     {
         "abort", "add", "allocate", "assign", "associate", "attach", "authorize", "batch", "cancel", "create", "delete",
         "deregister", "detach", "disable", "disassociate", "enable", "import", "invoke", "modify", "put", "register",
-        "release", "remove", "replace", "revoke", "run", "schedule", "send", "set", "start", "stop", "tag", "terminate",
-        "untag", "update", "upload", "write",
+        "release", "remove", "replace", "revoke", "run", "schedule", "send", "set", "start", "stop", "subscribe", "tag",
+        "terminate", "unsubscribe", "untag", "update", "upload", "write",
     }
 )  # fmt: skip
 """First words of the operations that change something; batch_get_... is the exception."""

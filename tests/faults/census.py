@@ -86,6 +86,7 @@ def _by_name(cloud: Clients, region: str) -> Iterator[tuple[str, str, dict[str, 
             arn = f"arn:aws:athena:{region}:{cloud.account}:workgroup/{each['Name']}"
             yield "work_group", each["Name"], _map(athena.list_tags_for_resource(ResourceARN=arn)["Tags"])
     yield from _keys(kms)
+    yield from _watching(cloud.client("cloudwatch", region), cloud.client("sns", region))
     for operation, (key, name, arn) in SAGEMAKER.items():
         for each in getattr(sagemaker, operation)()[key]:
             tags = sagemaker.list_tags(ResourceArn=each[arn])["Tags"] if operation != "list_model_packages" else ()
@@ -100,6 +101,15 @@ def _keys(kms: Any) -> Iterator[tuple[str, str, dict[str, str]]]:
     for alias in kms.list_aliases()["Aliases"]:
         if not alias["AliasName"].startswith("alias/aws/"):
             yield "alias", alias["AliasName"], {}
+
+
+def _watching(cloudwatch: Any, sns: Any) -> Iterator[tuple[str, str, dict[str, str]]]:
+    alarms = [("alarm", each["AlarmName"], each["AlarmArn"]) for each in cloudwatch.describe_alarms()["MetricAlarms"]]
+    boards = cloudwatch.list_dashboards()["DashboardEntries"]
+    for kind, name, arn in (*alarms, *(("dashboard", each["DashboardName"], each["DashboardArn"]) for each in boards)):
+        yield kind, name, _map(cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"])
+    for arn in [each["TopicArn"] for each in sns.list_topics()["Topics"]]:
+        yield "topic", arn.rpartition(":")[2], _map(sns.list_tags_for_resource(ResourceArn=arn)["Tags"])
 
 
 def _bucket_tags(s3: Any, bucket: str) -> dict[str, str]:

@@ -18,6 +18,8 @@ THROTTLING: dict[str, Refusal] = {
     "kms": ("ThrottlingException", "Rate exceeded", 400),
     "glue": ("ThrottlingException", "Rate exceeded", 400),
     "athena": ("ThrottlingException", "Rate exceeded", 400),
+    "cloudwatch": ("Throttling", "Rate exceeded", 400),
+    "sns": ("Throttling", "Rate exceeded", 400),
     "cloudwatch-logs": ("ThrottlingException", "Rate exceeded", 400),
     "sagemaker": ("ThrottlingException", "Rate exceeded", 400),
     "resource-groups-tagging-api": ("ThrottledException", "Rate exceeded", 400),

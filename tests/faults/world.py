@@ -41,6 +41,7 @@ BEFORE: dict[str, Any] = {
         }
     },
     "endpoints": {"churn": {"workload": "churn"}},
+    "monitoring": {"emails": ["a@example.com"], "feature_store": {"enabled": True}},
 }
 AFTER: dict[str, Any] = {
     **BEFORE,
@@ -48,12 +49,12 @@ AFTER: dict[str, Any] = {
     "storage": {"raw_archive_days": 120, "temp_days": 3},
     "logs": {"retention_days": 90},
     "encryption": {"rotation": False},
-    "monitoring": {"enabled": True},
+    "monitoring": {"enabled": True, "emails": ["b@example.com"], "feature_store": {"enabled": True, "errors": 5}},
 }
 
 
 def settings(namespace: str, region: str, *, edited: bool = False) -> Settings:
-    """Before and after somebody edited the configuration: lifecycle, retention, flow logs, NAT, a feature more."""
+    """Before and after somebody edited the configuration: lifecycle, retention, flow logs, NAT, alarms, a feature."""
     features = {**FEATURES, "churned": "String"} if edited else FEATURES
     group = {"record_identifier": "customer_id", "event_time": "event_time", "features": features}
     tables = AFTER if edited else BEFORE
@@ -160,6 +161,8 @@ class World:
             "sagemaker",
             "sagemaker-featurestore-runtime",
             "resourcegroupstaggingapi",
+            "cloudwatch",
+            "sns",
         ):
             boto = self.session.client(service).boto
             boto.can_paginate(next(iter(boto.meta.method_to_api_mapping)))

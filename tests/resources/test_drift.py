@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from tests.resources.contract import KindContract, World
+from tests.resources.sns.test_topic import confirm
 
 import mlplat.resources
 from mlplat.errors import MlplatError
@@ -23,7 +24,7 @@ from mlplat.reconciler.drift import Finding, Verdict, drift
 from mlplat.reconciler.plan import Action, Plan, plan
 from mlplat.reconciler.state import Store
 from mlplat.reconciler.steps import Cause
-from mlplat.resources import KmsKey
+from mlplat.resources import KmsKey, Topic
 from mlplat.resources.base import KINDS, Declared, Resource
 
 HERE = Path(__file__).parent
@@ -34,7 +35,13 @@ def without_alias(world: World, resource: Resource, id: str) -> None:
     world.client("kms").delete_alias(AliasName=resource.alias)
 
 
+def unsubscribed(world: World, resource: Resource, id: str) -> None:
+    assert isinstance(resource, Topic)
+    world.client("sns").unsubscribe(SubscriptionArn=confirm(world, resource, resource.emails[0]))
+
+
 BY_OTHER_MEANS: dict[tuple[str, str], Callable[[World, Resource, str], None]] = {
+    ("topic", "emails"): unsubscribed,  # an address that was never confirmed can't be taken off
     ("kms_key", "name"): without_alias,  # a key has a second alias beside the first; it loses its name with that
 }
 SEEN_AS: dict[tuple[str, str], str] = {("feature_group", "features"): "schema"}

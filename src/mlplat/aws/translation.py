@@ -33,6 +33,8 @@ ABSENT: Mapping[str, Sequence[tuple[str, str]]] = {
     "glue": (("EntityNotFoundException", ""),),
     "logs": (("ResourceNotFoundException", ""),),
     "athena": (("InvalidRequestException", r"WorkGroup .*is not found"),),
+    "cloudwatch": (("ResourceNotFound(Exception)?|DashboardNotFoundError", ""),),
+    "sns": (("(Resource)?NotFound(Exception)?", ""),),
 }  # fmt: skip
 """What "not there" looks like, by service: (code, pattern in the message). Sources: ACK, AWS's recorded answers."""
 

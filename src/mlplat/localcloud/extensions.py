@@ -24,6 +24,7 @@ def register(clouds: Clouds) -> None:
         apis,
         background,
         buckets,
+        dashboards,
         events,
         glue,
         iam,
@@ -31,6 +32,7 @@ def register(clouds: Clouds) -> None:
         logs,
         s3,
         scaling,
+        sns,
         trust,
     )
     from mlplat.localcloud.access import assuming  # noqa: F401

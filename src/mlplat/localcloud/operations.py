@@ -35,7 +35,7 @@ BY_KEEPING = {
     "application-autoscaling": r"(?!\w*Tag|\w*Predictive)\w+",
     "athena": r"\w+(WorkGroup|WorkGroups|NamedQuery|NamedQueries|PreparedStatement)|TagResource|UntagResource",
     "cloudwatch": r"(PutMetric|GetMetric)(Data|Statistics)|ListMetrics|TagResource|UntagResource|ListTagsForResource"
-    r"|\w*Alarms?(State|Actions|History|ForMetric)?",
+    r"|\w*Alarms?(State|Actions|History|ForMetric)?|\w*Dashboards?",
     "events": r"(Put|Remove)(Rule|Targets|Events)|\w+(Rule|EventBus|EventBuses|Rules|Archive|Archives)|\w*ByTarget"
     r"|List(TargetsByRule|TagsForResource)|TagResource|UntagResource",
     "glue": r"\w*(Database|Databases|Table|Tables|TableVersions?|Partitions?|PartitionIndexes|Tags|Resource)",
@@ -47,7 +47,7 @@ BY_KEEPING = {
     "s3": r"(?!.*(Accelerate|Inventory|Lifecycle|Logging|Website|Restore))\w+",
     "sagemaker-metrics": r"\w+",
     "scheduler": r"\w+",
-    "sns": r"\w*(Topic|Subscri|Publish)\w*|TagResource|UntagResource|ListTagsForResource",
+    "sns": r"\w*(Topic|[Ss]ubscri|Publish)\w*|TagResource|UntagResource|ListTagsForResource",
     "sqs": r"\w+",
     "sts": r"\w+",
 }

@@ -1,6 +1,8 @@
 """Every kind, one import line each; importing this package fills `base.KINDS`."""
 
 from mlplat.resources.athena.work_group import AthenaWorkGroup as AthenaWorkGroup
+from mlplat.resources.cloudwatch.alarm import Alarm as Alarm
+from mlplat.resources.cloudwatch.dashboard import Dashboard as Dashboard
 from mlplat.resources.ec2.default_security_group import DefaultSecurityGroup as DefaultSecurityGroup
 from mlplat.resources.ec2.elastic_ip import ElasticIp as ElasticIp
 from mlplat.resources.ec2.flow_log import FlowLog as FlowLog
@@ -21,3 +23,4 @@ from mlplat.resources.sagemaker.endpoint_config import EndpointConfig as Endpoin
 from mlplat.resources.sagemaker.feature_group import FeatureGroup as FeatureGroup
 from mlplat.resources.sagemaker.model import Model as Model
 from mlplat.resources.sagemaker.model_package_group import ModelPackageGroup as ModelPackageGroup
+from mlplat.resources.sns.topic import Topic as Topic

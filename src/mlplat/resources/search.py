@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from mlplat.aws import Session, tag_map
 from mlplat.errors import ApiError
 from mlplat.resources.base import KINDS, Resource
+from mlplat.resources.cloudwatch import tags_of
 
 MOST = 20
 """ARNs that one UntagResources takes (botocore: ResourceARNListForTagUntag)."""
@@ -34,17 +35,22 @@ def owned(aws: Session) -> list[Owned]:
     """Every object in the region that carries the namespace's ownership tags.
 
     The tagging API lists all kinds but roles, for which it can't be asked ("The GetResources operation does not
-    currently support IAM users and roles": API reference, "Services that support"). It shows a new object late and a
-    deleted one for a while: what it answers is a place to look at, not a fact.
+    currently support IAM users and roles": API reference, "Services that support"), and dashboards, which have no
+    region to be asked in. It shows a new object late and a deleted one for a while: what it answers is a place to
+    look at, not a fact.
     """
-    return sorted({*_tagged(aws), *_roles(aws)}, key=lambda each: (each.address, each.id))
+    return sorted({*_tagged(aws), *_roles(aws), *_dashboards(aws)}, key=lambda each: (each.address, each.id))
 
 
 def disown(aws: Session, arns: Sequence[str]) -> None:
     """Take the ownership tags off; other tags stay. Roles too: UntagResources takes them."""
-    for start in range(0, len(arns), MOST):
+    dashboards = [each for each in arns if ":dashboard/" in each]
+    for arn in dashboards:
+        aws.client("cloudwatch").untag_resource(ResourceARN=arn, TagKeys=list(aws.tags))
+    others = [each for each in arns if each not in dashboards]
+    for start in range(0, len(others), MOST):
         answer = aws.client("resourcegroupstaggingapi").untag_resources(
-            ResourceARNList=list(arns[start : start + MOST]), TagKeys=list(aws.tags)
+            ResourceARNList=others[start : start + MOST], TagKeys=list(aws.tags)
         )
         for arn, failure in answer.get("FailedResourcesMap", {}).items():
             raise ApiError(
@@ -87,11 +93,24 @@ def _roles(aws: Session) -> Iterable[Owned]:
     def look(role: dict[str, Any]) -> list[Owned]:
         name = role["RoleName"]
         tags = tag_map(aws.find(lambda: list(iam.pages("list_role_tags", "Tags", RoleName=name))))
-        ours = tags.get("mlplat:namespace") == aws.namespace and tags.get("ManagedBy") == "mlplat"
-        return list(_owned(role["Arn"], name, tags.get("mlplat:address", ""))) if ours else []
+        return _ours(aws, role["Arn"], name, tags)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         return [each for found in pool.map(look, mine) for each in found]
+
+
+def _dashboards(aws: Session) -> Iterator[Owned]:
+    """By name, then by tags, as roles."""
+    listed = aws.client("cloudwatch").pages(
+        "list_dashboards", "DashboardEntries", DashboardNamePrefix=f"mlplat-{aws.namespace}-"
+    )
+    for each in [each for each in listed if each["DashboardName"].endswith(aws.region)]:
+        yield from _ours(aws, each["DashboardArn"], each["DashboardName"], tags_of(aws, each["DashboardArn"]))
+
+
+def _ours(aws: Session, arn: str, name: str, tags: Mapping[str, str]) -> list[Owned]:
+    ours = tags.get("mlplat:namespace") == aws.namespace and tags.get("ManagedBy") == "mlplat"
+    return list(_owned(arn, name, tags.get("mlplat:address", ""))) if ours else []
 
 
 def _owned(arn: str, id: str, address: str) -> Iterator[Owned]:
@@ -104,9 +123,10 @@ def _owned(arn: str, id: str, address: str) -> Iterator[Owned]:
 def id_in(arn: str) -> str:
     """The id, or the name, that an ARN ends in.
 
-    Log groups have slashes in their names; EC2, KMS, Glue and SageMaker put a type before the id.
+    Log groups have slashes in their names; EC2, KMS, Glue and SageMaker put a type before the id, alarms and log
+    groups one with a colon.
     """
     resource = arn.split(":", 5)[5]
     if resource.startswith("log-group:"):
         return resource.removeprefix("log-group:").removesuffix(":*")
-    return resource.rpartition("/")[2]
+    return resource.removeprefix("alarm:").rpartition("/")[2]

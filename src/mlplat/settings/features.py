@@ -42,6 +42,20 @@ FeatureType = Annotated[str, AfterValidator(_feature_type)]
 Capacity = Annotated[int, Field(ge=1, le=10_000_000)]
 TimeToLive = Annotated[str, matching(r"[1-9]\d*[smhdw]", "how long a record lives online, as 90d, 12h, 30m, 45s or 2w")]
 
+LONGEST_FRESHNESS = 7 * 24 * 60
+"""Minutes that CloudWatch's alarms look back (API reference, PutMetricAlarm)."""
+
+
+def _freshness(value: str) -> str:
+    found = re.fullmatch(r"([1-9]\d*)([mhd])", value)
+    if not found or int(found[1]) * MINUTES[found[2]] > LONGEST_FRESHNESS:
+        raise refuse(Refusal("how old the newest record may be, as 2d, 12h or 30m; seven days at most"))
+    return value
+
+
+MINUTES = {"m": 1, "h": 60, "d": 24 * 60}
+Freshness = Annotated[str, AfterValidator(_freshness)]
+
 
 class FeatureGroup(Section):
     """A table of the feature store. AWS can change little of it in place: a new schema is a new version beside it."""
@@ -56,12 +70,19 @@ class FeatureGroup(Section):
     online: bool = True
     online_storage: Literal["Standard", "Standard_V2", "InMemory"] = "Standard"
     ttl: TimeToLive | None = None
+    freshness: Freshness | None = None
+    """How old the newest record may be before an alarm goes off, where the feature store is monitored."""
     read_capacity: Capacity | None = None
     write_capacity: Capacity | None = None
     """Capacity units a second that are paid for whether used or not; on demand without them."""
     offline: bool = True
     table_format: Literal["Glue", "Iceberg"] = "Glue"
     features: Annotated[dict[FeatureName, FeatureType], Field(min_length=1, max_length=2500)]
+
+    @property
+    def freshness_minutes(self) -> int | None:
+        """How old the newest record may be."""
+        return None if self.freshness is None else int(self.freshness[:-1]) * MINUTES[self.freshness[-1]]
 
     @property
     def read_version(self) -> int:

@@ -23,6 +23,7 @@ from mlplat.settings.limits import (
     ServingInstanceType,
     TrainingInstanceType,
 )
+from mlplat.settings.monitoring import Monitoring
 from mlplat.settings.problems import KeyPath, Origin, Refusal, dotted, matching, nearest, refuse
 from mlplat.settings.section import Section
 from mlplat.settings.sources import sources_in_force
@@ -191,13 +192,6 @@ class Serving(Section):
     instance_type: ServingInstanceType = "ml.m5.large"
     instance_count: Count = 1
     in_vpc: bool = False
-
-
-class Monitoring(Section):
-    """What endpoints capture."""
-
-    enabled: bool = False
-    capture_percentage: Annotated[int, Field(ge=0, le=100)] = 100
 
 
 class Local(Section):

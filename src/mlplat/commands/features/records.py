@@ -116,6 +116,8 @@ def _told(done: Ingested) -> str:
 
 def complain(done: Ingested, path: Path) -> None:
     """Raise what keeps the ingestion from being a success: it was stopped, or rows were refused."""
+    if done.unpublished is not None:
+        output.warn(f"the records are written, but alarms and dashboard don't know: {done.unpublished.message}")
     if done.stopped is not None:
         said = f"{done.stopped.message}; {done.written:,} records are written, the same command goes on from there"
         stops = isinstance(done.stopped, Interrupted | WaitTimeout)

@@ -18,6 +18,7 @@ from mlplat.reconciler.interrupts import Interrupts
 from mlplat.workflows.features.groups import Schema
 from mlplat.workflows.features.ledger import Ledger
 from mlplat.workflows.features.online import now
+from mlplat.workflows.features.publishing import Published
 from mlplat.workflows.features.records import Checker, value_of
 from mlplat.workflows.features.sources import Row, Source, fingerprint
 from mlplat.workflows.features.writing import BATCH, Item, Refused, Writer
@@ -40,6 +41,8 @@ class Ingested:
     stopped: MlplatError | None = None
     """Why it ended before the last row."""
     refused_file: Path | None = None
+    unpublished: MlplatError | None = None
+    """Why its metrics are missing."""
 
     def to_json(self) -> dict[str, Any]:
         """All counts, and where the refused rows are."""
@@ -61,6 +64,7 @@ class Ingestion:
         """`folder` is where ledgers are kept."""
         self._platform, self._schema, self._files = platform, schema, files
         self._path: Path | None = None
+        self._metrics = Published(platform, schema)
         self.total = 0
         if not any(each.is_stdin for each in files):
             content, self.total = fingerprint(files)
@@ -107,8 +111,9 @@ class Ingestion:
         refused = ledger.refusals
         if refused:
             ledger.write_refused(path)
-        written = ledger.watermark - refused
-        return Ingested(self._schema.group, written, refused, earlier, finished, stopped, path if refused else None)
+        written, kept = ledger.watermark - refused, path if refused else None
+        problem = self._metrics.problem
+        return Ingested(self._schema.group, written, refused, earlier, finished, stopped, kept, problem)
 
     def _write(self, ledger: Ledger, parallel: int, lenient: bool, seen: Callable[[int], None]) -> MlplatError | None:
         """Write all rows from the watermark on; why it had to end early, or None."""
@@ -119,11 +124,13 @@ class Ingestion:
                 )  # wrong columns are told before anything is written
         checker = Checker(self._schema, ledger.remember("stamp", now()))
         ledger.save(ledger.watermark)  # the stamp is the same when this run is killed
-        flight = _Flight(ledger, Writer(self._platform, self._schema), seen)
+        flight = _Flight(ledger, Writer(self._platform, self._schema), seen, self._metrics)
+        before = ledger.refusals
         with Interrupts(self._platform.session.cancelled) as interrupts, ThreadPoolExecutor(parallel) as pool:
             try:
                 for batch in self._batches(self._rows(lenient), checker, ledger):
                     flight.send(pool, batch, most=parallel * 3)
+                    self._metrics.sometimes(lambda: ledger.refusals - before)
                     if interrupts.stopped:
                         raise self._stopped()
                 flight.land()
@@ -134,6 +141,7 @@ class Ingestion:
                 return error
             finally:
                 flight.save()
+                self._metrics.publish(ledger.refusals - before)
         return None
 
     def _stopped(self) -> MlplatError:
@@ -170,6 +178,7 @@ class Ingestion:
         if (first := ledger.earlier(key, number, row.where)) is not None:
             return f"column {names[0]}: {key[0]!r} at {names[1]} {key[1]} is in {first} already"
         batch.items.append(Item(number, row.where, record))
+        batch.newest = max(batch.newest, key[1], key=self._metrics.order)
         return None
 
 
@@ -179,13 +188,15 @@ class _Batch:
     def __init__(self, start: int) -> None:
         self.start = self.end = start
         self.items: list[Item] = []
+        self.newest = ""
+        """The newest event time among them."""
 
 
 class _Flight:
     """Batches that are being written. They may end in any order; the watermark goes on when the earliest has."""
 
-    def __init__(self, ledger: Ledger, writer: Writer, seen: Callable[[int], None]) -> None:
-        self._ledger, self._writer, self._seen = ledger, writer, seen
+    def __init__(self, ledger: Ledger, writer: Writer, seen: Callable[[int], None], metrics: Published) -> None:
+        self._ledger, self._writer, self._seen, self._metrics = ledger, writer, seen, metrics
         self._flying: dict[Future[list[Refused]], _Batch] = {}
         self._ended: dict[int, int] = {}
         self._watermark = ledger.watermark
@@ -221,7 +232,9 @@ class _Flight:
     def _settle(self, done: Sequence[Future[list[Refused]]] | set[Future[list[Refused]]]) -> None:
         for future in done:
             batch = self._flying.pop(future)
-            for each in future.result():
+            refused = future.result()
+            self._metrics.add(len(batch.items) - len(refused), batch.newest)
+            for each in refused:
                 self._ledger.refuse(each.item.number, each.item.where, each.reason, _row(each.item))
             self._ended[batch.start] = batch.end
             self.landed = True
