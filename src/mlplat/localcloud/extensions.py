@@ -30,6 +30,7 @@ def register(clouds: Clouds) -> None:
         iam,
         kms,
         logs,
+        metric_filters,
         s3,
         scaling,
         sns,

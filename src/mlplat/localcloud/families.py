@@ -28,6 +28,7 @@ def families() -> tuple[type, ...]:
     from mlplat.localcloud.iam import PolicySimulation
     from mlplat.localcloud.lambdas import Functions
     from mlplat.localcloud.logs import LogGroupKeys
+    from mlplat.localcloud.metric_filters import MetricFilters
     from mlplat.localcloud.pipelines import PipelineExecutions, Pipelines
     from mlplat.localcloud.quotas import ServiceQuotas
     from mlplat.localcloud.tagging import Tagging
@@ -40,6 +41,7 @@ def families() -> tuple[type, ...]:
         WorkGroups,
         PolicySimulation,
         LogGroupKeys,
+        MetricFilters,
         Tagging,
         Functions,
         Alarms,

@@ -42,7 +42,7 @@ BY_KEEPING = {
     "iam": r"(?!.*Account)\w*(Role|Polic|Entities)\w*|\w*(User|Users|Group|Groups|AccessKey|AccessKeys)",
     "kms": r"\w+",
     "lambda": r"\w+(Function|FunctionConfiguration|Functions|Alias|Aliases|LayerVersion|FunctionCode)|PublishVersion",
-    "logs": r"(?!.*(MetricFilter|Subscription|Quer|Destination|Deliver|Export|Anomaly|Polic|Live))\w+",
+    "logs": r"(?!.*(Subscription|Quer|Destination|Deliver|Export|Anomaly|Polic|Live))\w+",
     "resourcegroupstaggingapi": r"\w+",
     "s3": r"(?!.*(Accelerate|Inventory|Lifecycle|Logging|Website|Restore))\w+",
     "sagemaker-metrics": r"\w+",
