@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import random
+import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -366,8 +369,6 @@ def _unless(method: Callable[..., None], dead: Callable[[], bool]) -> Callable[.
 
 
 def test_ctrl_c_finishes_what_is_in_flight(people_group: Group) -> None:
-    import signal
-
     calls: list[int] = []
 
     def pressing(_body: dict[str, Any]) -> None:
@@ -383,6 +384,29 @@ def test_ctrl_c_finishes_what_is_in_flight(people_group: Group) -> None:
     done = run(people_group, path)
     assert done.written == 3000
     assert done.earlier > 0
+
+
+def test_what_a_free_thread_takes_while_the_rest_is_cancelled_counts(
+    people_group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    cancel = Future.cancel
+
+    def slowly(future: Future[Any]) -> bool:
+        if done := cancel(future):
+            time.sleep(0.05)  # long enough for a thread to take another batch
+        return done
+
+    def pressing(_body: dict[str, Any]) -> None:
+        calls.append(1)
+        if len(calls) == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Future, "cancel", slowly)
+    answering(people_group, pressing)
+    done = run(people_group, as_csv(people_group.folder / "people.csv", people(3000)), parallel=2)
+    assert isinstance(done.stopped, Interrupted)
+    assert done.written == len(people_group.records) < 3000
 
 
 def test_when_its_time_is_over_the_same_command_goes_on(people_group: Group) -> None:

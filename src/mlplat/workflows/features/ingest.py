@@ -218,7 +218,7 @@ class _Flight:
 
     def end(self) -> None:
         """Start nothing more; count what is written in the end, the rest is for the next run."""
-        for future in self._flying:
+        for future in reversed(self._flying):  # a free thread takes the next: none may follow one that is cancelled
             future.cancel()
         wait(self._flying)
         self._settle([each for each in self._flying if not each.cancelled() and not each.exception()])
