@@ -15,7 +15,8 @@ from mlplat.errors import Interrupted, MlplatError, WaitTimeout
 from mlplat.main import app, run
 
 PLATFORM = ("plan", "apply", "destroy", "adopt", "bootstrap", "drift", "status", "describe", "state rebuild")
-WAITING = {*PLATFORM, "train", "deploy", "registry list", "registry approve", "registry reject", "features ingest"}
+RUNS = ("train", "deploy", "invoke", "registry list", "registry approve", "registry reject", "features ingest")
+WAITING = {*PLATFORM, *RUNS, "data put", "data ls", "state forget", "state migrate"}
 
 
 def command(words: str) -> Any:

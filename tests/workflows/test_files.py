@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlplat.errors import ApiError, UsageError
+from mlplat.errors import ApiError, UsageError, WaitTimeout
 from mlplat.workflows.files import archive, digest, exists, local_files, upload_file
 
 
@@ -83,3 +85,36 @@ def test_an_upload_is_sent_again_when_s3_is_busy(cloud: Any, tmp_path: Path) -> 
     assert sent == ["PUT", "PUT"]
     assert exists(session, uri)
     assert not exists(session, f"{uri}y")
+
+
+def test_an_upload_is_given_up_when_its_time_is_over(cloud: Any, tmp_path: Path) -> None:
+    cloud.client("s3").create_bucket(Bucket="upload-late")
+    (tmp_path / "x").write_bytes(b"x" * 9_000_000)  # in two parts
+    session, over = cloud.session(), threading.Event()
+
+    def late(**_: Any) -> None:  # as `Session.limited` does it
+        session._shared.late.set()
+        session.cancelled.set()
+        over.wait(20)
+
+    session.uploads.meta.events.register("before-send.s3.UploadPart", late)
+    with pytest.raises(WaitTimeout), ThreadPoolExecutor(1) as pool:
+        given_up = pool.submit(upload_file, session, tmp_path / "x", "upload-late", "x")
+        session.cancelled.wait(20)
+        over.set()
+        given_up.result(20)
+    assert not exists(cloud.session(), "s3://upload-late/x")
+    assert "Uploads" not in cloud.client("s3").list_multipart_uploads(Bucket="upload-late")
+
+
+def test_a_listing_is_given_up_when_its_time_is_over(cloud: Any) -> None:
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="list-late")
+    for key in "ab":
+        s3.put_object(Bucket="list-late", Key=key, Body=b"")
+    session = cloud.session()
+    listed = iter(session.client("s3").pages("list_objects_v2", "Contents", Bucket="list-late", MaxKeys=1))
+    assert next(listed)["Key"] == "a"
+    session._shared.late.set()
+    with pytest.raises(WaitTimeout, match="listing s3 list_objects_v2: its time is over"):
+        next(listed)

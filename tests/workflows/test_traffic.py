@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlplat.errors import UsageError
-from mlplat.workflows.traffic import Answer, Sent, auc, by_variant, rows_of
+from mlplat.aws import Session
+from mlplat.errors import UsageError, WaitTimeout
+from mlplat.workflows.traffic import Answer, Sent, auc, by_variant, rows_of, send
 
 
 @settings(deadline=None)
@@ -53,3 +56,13 @@ def test_an_absent_label_is_named_with_the_file(tmp_path: Path) -> None:
     path.write_text("a,b\n1,2\n")
     with pytest.raises(UsageError, match=r"rows.csv: it has no column churn; it has a, b"):
         rows_of(path, "churn")
+
+
+def test_rows_are_not_sent_when_the_time_is_over() -> None:
+    session = Session("development", "us-east-1")
+    session._shared.late.set()  # as `Session.limited` does it
+    entries = {"ml_model_serving.endpoint.churn": SimpleNamespace(outputs={"name": "e"})}
+    platform: Any = SimpleNamespace(session=session, state=lambda: SimpleNamespace(entries=entries))
+    found = send(platform, "churn", ["a"], [("1\n", None), ("2\n", None)])
+    assert [each.row for each in found] == [1, 2]
+    assert all(isinstance(each.error, WaitTimeout) and each.answer is None for each in found)

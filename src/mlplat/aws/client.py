@@ -46,6 +46,8 @@ class Client:
         paginator._method = lambda **page: self._call(operation, True, self._in_turn(operation, send, page))
         for page in paginator.paginate(**params):
             yield from page.get(key) or ()
+            if self._session.late:
+                raise self._session.interruption(f"listing {self._service} {operation}")
 
     def _in_turn(self, operation: str, method: Callable[..., Any], params: dict[str, Any]) -> Callable[[], Any]:
         """A call that waits, each time it is sent, until AWS's limits allow it."""

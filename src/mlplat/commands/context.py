@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -112,13 +112,18 @@ def platform_of(
     return Platform(settings, session, store_of(settings, session))
 
 
+def limited(platform: Platform, timeout: int | None) -> AbstractContextManager[None]:
+    """Around what may take as long as it takes, if no `timeout` (minutes) is given: then its waits are given up."""
+    return platform.session.limited(None if timeout is None else 60.0 * timeout)
+
+
 @contextmanager
 def following(platform: Platform, what: str, timeout: int | None) -> Iterator[None]:
     """Around the wait for a run: Ctrl-C and `timeout` minutes end the wait, not the run; the same command joins it."""
     from mlplat.errors import Interrupted, WaitTimeout
 
     try:
-        with platform.session.limited(None if timeout is None else 60.0 * timeout):
+        with limited(platform, timeout):
             yield
     except WaitTimeout as error:
         raise WaitTimeout(f"waiting for {what}: not done after {timeout} min; it goes on") from error

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mlplat import output
-from mlplat.commands.context import ConfigOption, NamespaceOption, platform_of
+from mlplat.commands.context import ConfigOption, NamespaceOption, TimeoutOption, limited, platform_of
 from mlplat.output import JsonOption
 
 app = typer.Typer(help="Put files into the platform's buckets and list them.", no_args_is_help=True)
@@ -24,6 +24,7 @@ def put(
     file: Annotated[list[Path], typer.Argument(help="Files or folders.")],
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Upload files, or folders with all that is in them."""
@@ -31,7 +32,7 @@ def put(
 
     where, _, prefix = purpose.partition("/")
     platform = platform_of(namespace, config)
-    with output.working("uploading"):
+    with output.working("uploading"), limited(platform, timeout):
         done = data.put(platform, file, where, prefix)
     output.table("", ["File", "URI", "Bytes"], [[*each.values()] for each in done], value=done)
 
@@ -41,12 +42,15 @@ def ls(
     purpose: PurposeArgument,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """List what a bucket holds."""
     from mlplat.workflows import data
 
     where, _, prefix = purpose.partition("/")
-    found = data.ls(platform_of(namespace, config), where, prefix)
+    platform = platform_of(namespace, config)
+    with limited(platform, timeout):
+        found = data.ls(platform, where, prefix)
     rows = [[each["key"], each["bytes"], f"{each['modified']:%Y-%m-%d %H:%M}"] for each in found]
     output.table("", ["Key", "Bytes", "Modified"], rows, value=found)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlplat import output
-from mlplat.commands.context import ApproveOption, ConfigOption, NamespaceOption, TimeoutOption, platform_of
+from mlplat.commands.context import ApproveOption, ConfigOption, NamespaceOption, TimeoutOption, limited, platform_of
 from mlplat.errors import PartlyDone, UsageError
 from mlplat.output import JsonOption
 
@@ -104,6 +104,7 @@ def invoke(
     ] = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Ask an endpoint: one body, or a file row by row with each variant's share and AUC."""
@@ -117,14 +118,16 @@ def invoke(
     platform = platform_of(namespace, config)
     deploying.endpoint_of(platform, endpoint)
     if by_row and file is not None:
-        _rows(platform, endpoint, file, label, positive, limit, target)
-        return
+        with limited(platform, timeout):
+            return _rows(platform, endpoint, file, label, positive, limit, target)
     body = _body(text, file)
     kind = content_type or _kind(body, file)
-    answer = traffic.invoke(platform, endpoint, body, content_type=kind, accept=accept, variant=target)
+    with limited(platform, timeout):
+        answer = traffic.invoke(platform, endpoint, body, content_type=kind, accept=accept, variant=target)
     value = {"variant": answer.variant, "body": answer.body, "content_type": answer.content_type}
     output.data({**value, "seconds": answer.seconds}, lambda: answer.body.rstrip("\n"))
     output.note(f"{answer.variant} answered in {1000 * answer.seconds:.0f} ms")
+    return None
 
 
 def _body(text: str | None, file: Path | None) -> bytes:

@@ -111,17 +111,19 @@ def forget(
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     auto_approve: ApproveOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Let an object go: it stays as it is, without mlplat's tags, and is nobody's business here any more."""
     from mlplat.workflows import keeping
 
-    platform = platform_of(namespace, config)
+    platform = platform_of(namespace, config, timeout=timeout)
     with platform.store.lock("state forget"):
-        with output.working(f"looking for {address}"):
+        with output.working(f"looking for {address}"), platform.limited():
             what = keeping.letting(platform, address)
         _approve_letting(platform, what, auto_approve)
-        keeping.forget(platform, what)
+        with platform.limited():
+            keeping.forget(platform, what)
     if what.returns:
         output.note(f"while {address} is declared, the next apply takes such an object over by itself")
     else:
@@ -168,6 +170,7 @@ def migrate(
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     auto_approve: ApproveOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Move the state from this folder into the bucket, or back. Run again, it does nothing.
@@ -178,7 +181,7 @@ def migrate(
     from mlplat.reconciler import migration
     from mlplat.reconciler.state import Store
 
-    settings = settings_of(namespace, config)
+    settings = settings_of(namespace, config, {"apply.timeout_minutes": timeout})
     to = target or (OTHER[source] if source else Place(settings.state.backend))
     if to == source:
         raise UsageError(f"moving the state from {to} to {to}: name two places", hint="mlplat state migrate --help")
@@ -187,11 +190,14 @@ def migrate(
         Store(FOLDER, settings.namespace, output.warn, backend_of(settings, place, session))
         for place in (OTHER[to], to)
     )
+    within = 60.0 * settings.apply.timeout_minutes
     with old.lock("state migrate"), new.lock("state migrate"):
-        what = migration.look(old, new)
+        with session.limited(within):
+            what = migration.look(old, new)
         if what is not None:
             _approve_move(settings, what, auto_approve)
-            what = migration.move(old, new, what)
+            with session.limited(within):
+                what = migration.move(old, new, what)
     if to != settings.state.backend:
         output.note(f'from now on the configuration must say: [state] backend = "{to}"')
     place, kept = new.backend.place, what and what.kept

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mlplat.errors import ApiError, MlplatError, UsageError
+from mlplat.errors import ApiError, MlplatError, UsageError, WaitTimeout
 from mlplat.workflows.platform import Platform
 
 
@@ -130,6 +130,8 @@ def send(
     def one(item: tuple[int, tuple[str, str | None]]) -> Sent:
         number, (row, label) = item
         try:
+            if platform.session.late:
+                raise WaitTimeout(f"invoking endpoint {name}: its time was over before this row was sent")
             answer = _send(platform, name, head + row, content_type="text/csv", accept="text/csv", variant=variant)
             sent = Sent(number, answer, None, label)
         except MlplatError as error:
