@@ -39,6 +39,14 @@ def test_a_line_that_protects_nothing_is_refused(project: Project) -> None:
     told = project.run("plan", code=2).stderr
     assert 'config/development.toml:5: lifecycle.protect."ml_data_infrastructure.buckets.*": no template has' in told
     assert 'did you mean "ml_data_infrastructure.bucket.*"?' in told
+    project.configure(f'{FREE}[lifecycle.protect]\n"{RAW}s" = true\n"{RAW[:-1]}" = false\n')
+    told = project.run("plan", code=2).stderr
+    line = f'config/development.toml:5: lifecycle.protect."{RAW}s": nothing has this address; did you mean "{RAW}"?'
+    assert line in told
+    assert line in project.run("destroy", "--reverse", code=2).stderr
+    moved = f'[[moved]]\nfrom = "{RAW}s"\nto = "{RAW}"\n'
+    project.configure(f'{FREE}[lifecycle.protect]\n"{RAW}s" = true\n{moved}')
+    assert f'nothing has this address; it is now "{RAW}"' in project.run("plan", code=2).stderr
     project.configure(f'{FREE}[lifecycle.protect]\n"{RAW}" = "yes"\n')
     assert f'lifecycle.protect."{RAW}" = "yes": must be true or false' in project.run("plan", code=2).stderr
     project.configure(f'{FREE}[lifecycle]\nprotect = ["{RAW}"]\n')

@@ -144,7 +144,7 @@ class Platform:
             moves=self.moves,
             parallelism=self.parallelism,
         )
-        return self._allowed(made) if protected else made
+        return self._allowed(made, state) if protected else made
 
     def _check_moves(self, declared: Collection[str], state: State) -> None:
         """Raises SettingsError for a move that can't be meant so: of what is there still, or to what isn't."""
@@ -187,12 +187,13 @@ class Platform:
             declared=self._holders() if delete_data else (),
             parallelism=self.parallelism,
         )
-        return self._allowed(made)
+        return self._allowed(made, state)
 
-    def _allowed(self, made: Plan) -> Plan:
+    def _allowed(self, made: Plan, state: State) -> Plan:
         protect = self.settings.lifecycle.protect
         for pattern in protect:
             self._check_pattern(pattern)
+        self._check_named([each for each, on in protect.items() if on and not re.search(r"[*?[]", each)], state)
         protection.check(made, protect, lambda pattern: "{1} ({0})".format(*self._protects(pattern)))
         return made
 
@@ -203,11 +204,26 @@ class Platform:
         if not any(place.startswith(start) or start.startswith(place) for place in places):
             near = get_close_matches(".".join(pattern.split(".")[:2]), [place[:-1] for place in places], n=1)
             guess = f'; did you mean "{near[0]}.*"?' if near else ""
-            origin, key = self._protects(pattern)
-            raise SettingsError(
-                f"reading the settings: {origin}: {key}: no template has such addresses{guess}",
-                hint=f"mlplat config show lifecycle --namespace {self.settings.namespace}",
-            )
+            raise self._protects_nothing(pattern, f"no template has such addresses{guess}")
+
+    def _check_named(self, protected: Collection[str], state: State) -> None:
+        """Raises SettingsError for an address that isn't there, nor to be: whatever was meant is not protected."""
+        former = {each.from_ for each in self.settings.moved}
+        if not (unsure := [each for each in protected if each in former or each not in state.entries]):
+            return
+        known = {each.address for each in self.declared(self.releases(state))} | (state.entries.keys() - former)
+        for each in unsure:
+            if each not in known:
+                near = [self.moves.end(each)] if each in former else get_close_matches(each, known, n=1)
+                words = ('; it is now "{}"' if each in former else '; did you mean "{}"?') if near else ""
+                raise self._protects_nothing(each, f"nothing has this address{words.format(*near)}")
+
+    def _protects_nothing(self, pattern: str, reason: str) -> SettingsError:
+        origin, key = self._protects(pattern)
+        return SettingsError(
+            f"reading the settings: {origin}: {key}: {reason}",
+            hint=f"mlplat config show lifecycle --namespace {self.settings.namespace}",
+        )
 
     def _protects(self, pattern: str) -> tuple[str, str]:
         """Where a line of `lifecycle.protect` stands, and its key as it stands there."""
