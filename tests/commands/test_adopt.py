@@ -16,6 +16,7 @@ DATA = "ml_data_infrastructure"
 RAW = f"{DATA}.bucket.raw"
 KEY = f"{DATA}.kms_key.platform"
 VPC = f"{DATA}.vpc.main"
+DEFAULT = f"{DATA}.default_security_group.main"
 SUBNET = f"{DATA}.subnet.private_1"
 
 
@@ -119,8 +120,15 @@ def test_what_it_needs_comes_first(folder: Path) -> None:
         in (error := shell.refused("adopt", f"{DATA}.subnet.privat_1")).message
     )
     assert error.hint == f"mlplat adopt {SUBNET} --namespace first"
+    filters = [{"Name": "vpc-id", "Values": [network["VpcId"]]}, {"Name": "group-name", "Values": ["default"]}]
+    default = shell.client("ec2").describe_security_groups(Filters=filters)["SecurityGroups"][0]["GroupId"]
+    for words in ((DEFAULT, default), (DEFAULT,)):
+        error = shell.refused("adopt", *words)
+        assert f"adopting {DEFAULT}: AWS makes it with its VPC, and apply takes that of the VPC over" in error.message
+        assert error.hint == f"mlplat apply --target {DEFAULT} --namespace first"
     shell.run("apply", "--template", DATA)
     assert shell.json("outputs")[SUBNET]["id"] == made
+    assert shell.json("adopt", DEFAULT, default)["adopted"] is False, "it is managed already"
 
 
 def test_what_another_namespace_has_is_refused_until_it_lets_go(folder: Path) -> None:

@@ -13,6 +13,7 @@ from mlplat.reconciler.plan import Action, Plan, Step
 from mlplat.reconciler.selection import Selection
 from mlplat.reconciler.steps import shown
 from mlplat.resources.base import Change, Declared
+from mlplat.resources.ec2.default_security_group import DefaultSecurityGroup
 from mlplat.resources.ec2.tagged import Tagged
 from mlplat.resources.search import id_in
 from mlplat.workflows.platform import Platform
@@ -100,7 +101,10 @@ def _taken(platform: Platform, address: str, id: str, other: str) -> UsageError:
 
 def _absent(platform: Platform, declared: Declared, id: str | None) -> UsageError:
     kind, name, address = declared.resource.kind, declared.resource.name, declared.address
-    if id is not None:
+    if isinstance(declared.resource, DefaultSecurityGroup):
+        told = "AWS makes it with its VPC, and apply takes that of the VPC over by itself"
+        hint = _words(platform, "apply", "--target", address)
+    elif id is not None:
         told, hint = f"there is no {kind} {id}", _words(platform, "plan", "--target", address)
     elif isinstance(declared.resource, Tagged):
         told = f"AWS knows a {kind} by its id alone; say it: mlplat adopt {address} ID"
