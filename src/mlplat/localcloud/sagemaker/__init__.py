@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from mlplat.localcloud.sagemaker.endpoints import Endpoints
 from mlplat.localcloud.sagemaker.feature_groups import FeatureGroups
+from mlplat.localcloud.sagemaker.feature_metadata import FeatureMetadata
 from mlplat.localcloud.sagemaker.feature_store import FeatureStoreRuntime
 from mlplat.localcloud.sagemaker.models import EndpointConfigs, Models
 from mlplat.localcloud.sagemaker.notebooks import NotebookInstances
 from mlplat.localcloud.sagemaker.processing_jobs import ProcessingJobs
 from mlplat.localcloud.sagemaker.registry import ModelPackageGroups, ModelPackages
 from mlplat.localcloud.sagemaker.runtime import SageMakerRuntime
+from mlplat.localcloud.sagemaker.search import Search
 from mlplat.localcloud.sagemaker.tags import Tags
 from mlplat.localcloud.sagemaker.training_jobs import TrainingJobs
 from mlplat.localcloud.sagemaker.transform_jobs import TransformJobs
@@ -21,6 +23,7 @@ FAMILIES: tuple[type, ...] = (
     Endpoints,
     SageMakerRuntime,
     FeatureGroups,
+    FeatureMetadata,
     ModelPackageGroups,
     ModelPackages,
     Tags,
@@ -30,6 +33,7 @@ FAMILIES: tuple[type, ...] = (
     ProcessingJobs,
     TransformJobs,
     NotebookInstances,
+    Search,
 )
 """Classes whose public methods are operations in boto3's names: `(request: dict) -> dict`, in the wire's names.
 
