@@ -19,7 +19,7 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from mlplat.localcloud import consistency, extensions, routing, rules, signatures, wire
-from mlplat.localcloud.access import enforcement
+from mlplat.localcloud.access import enforcement, forwarding
 from mlplat.localcloud.changes import EVERYTHING
 from mlplat.localcloud.cloud import AGENT, Host
 from mlplat.localcloud.control import Control
@@ -65,6 +65,7 @@ class Application(DomainDispatcherApplication):
             checking.check(route)
             if self._host.enforce_iam:
                 enforcement.check(route, self._clouds.cloud(route.region))
+                forwarding.remember(route, self._clouds.cloud(route.region))
             if not self._host.freshness.reads:
                 return self._handled(route, environ)
             cloud = self._clouds.cloud(route.region)

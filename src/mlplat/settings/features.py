@@ -57,6 +57,21 @@ MINUTES = {"m": 1, "h": 60, "d": 24 * 60}
 Freshness = Annotated[str, AfterValidator(_freshness)]
 
 
+_PRINCIPAL = "the ARN of an IAM role or user, or an account as arn:aws:iam::123456789012:root"
+Principal = Annotated[str, matching(r"arn:aws[a-z-]*:iam::\d{12}:(root|(role|user)/[\w+=,.@/-]{1,512})", _PRINCIPAL)]
+
+
+class GroupAccess(Section):
+    """Who may assume the roles of a group; nobody named is whoever the account's own IAM policies let."""
+
+    producers: list[Principal] = []
+    """Write and delete records."""
+    consumers: list[Principal] = []
+    """Read records online."""
+    analysts: list[Principal] = []
+    """Ask the offline store, through Athena."""
+
+
 class FeatureGroup(Section):
     """A table of the feature store. AWS can change little of it in place: a new schema is a new version beside it."""
 
@@ -77,6 +92,8 @@ class FeatureGroup(Section):
     """Capacity units a second that are paid for whether used or not; on demand without them."""
     offline: bool = True
     table_format: Literal["Glue", "Iceberg"] = "Glue"
+    access: GroupAccess | None = None
+    """Roles of its own; none without it."""
     features: Annotated[dict[FeatureName, FeatureType], Field(min_length=1, max_length=2500)]
 
     @property

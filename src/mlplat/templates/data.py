@@ -161,10 +161,14 @@ def _expiry(folder: str, days: int) -> dict[str, Any]:
     return {"ID": folder, "Status": "Enabled", "Filter": {"Prefix": f"{folder}/"}, "Expiration": {"Days": days}}
 
 
+def catalog_name(place: Place) -> str:
+    """What the database is called: Athena takes names with `_`, not `-`, unquoted."""
+    return place.name("catalog", limit=255).replace("-", "_").lower()
+
+
 def _catalog(place: Place) -> GlueDatabase:
-    """Athena takes names with `_`, not `-`, unquoted."""
     return GlueDatabase(
-        name=place.name("catalog", limit=255).replace("-", "_").lower(),
+        name=catalog_name(place),
         description=f"Tables of the machine-learning platform {place.namespace}",
     )
 

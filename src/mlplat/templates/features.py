@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlplat.resources import AthenaWorkGroup, FeatureGroup, ModelPackageGroup, Role
 from mlplat.resources.base import Declared, Ref
+from mlplat.templates.feature_access import access
 from mlplat.templates.feature_monitoring import monitoring
 from mlplat.templates.permissions import DATA, KEY, allow, assumed_by_sagemaker, bucket, document
 from mlplat.templates.place import Place
@@ -43,7 +44,14 @@ def ml_feature_store(settings: Settings, place: Place, _releases: Mapping[str, R
     offline = any(group.offline for group in settings.feature_groups.values())
     names = {name: place.name(versioned(name, group.version)) for name, group in settings.feature_groups.items()}
     role = Declared(f"{NAME}.role.feature_store", _role(settings, place))
-    return [role, *groups, *registries, *queries[:offline], *monitoring(settings, place, names)]
+    return [
+        role,
+        *groups,
+        *registries,
+        *queries[:offline],
+        *access(settings, place),
+        *monitoring(settings, place, names),
+    ]
 
 
 def _work_group(place: Place) -> AthenaWorkGroup:

@@ -50,6 +50,10 @@ SAGEMAKER_KINDS = {
 """Resource types by the member that names one."""
 
 
+RECORD_ACTIONS = {"BatchWriteRecord": ("BatchWriteRecord", "PutRecord"), "UpdateRecord": ("PutRecord",)}
+"""Developer guide, "Accessing data in your online store", which asks for kms:Decrypt on the store's key, too."""
+
+
 def of(route: Route, cloud: Cloud) -> list[Need]:
     """Everything that the caller must be allowed."""
     service, operation = str(route.service), route.operation_name
@@ -183,11 +187,26 @@ def _records(route: Route, cloud: Cloud) -> Iterator[Need]:
     inside = [each.get("FeatureGroupName") for each in request.get("Identifiers", request.get("Entries", ()))]
     for name in {request.get("FeatureGroupName"), *inside} - {None}:
         arn = name if str(name).startswith("arn:") else cloud.arn(f"feature-group/{str(name).lower()}")
-        yield Need(f"sagemaker:{route.operation_name}", (str(arn),))
+        for action in RECORD_ACTIONS.get(route.operation_name, (route.operation_name,)):
+            yield Need(f"sagemaker:{action}", (str(arn),))
+        yield from _sealed(str(name).rpartition("/")[2], cloud)
+
+
+def _sealed(group: str, cloud: Cloud) -> Iterator[Need]:
+    """The key of the online store, if the group has one of its own."""
+    with cloud.lock:
+        found = cloud.store("feature_groups").get(group, {})
+        key = found.get("OnlineStoreConfig", {}).get("SecurityConfig", {}).get("KmsKeyId")
+    if key:
+        yield _kms_need("kms:Decrypt", key, cloud)
 
 
 def _athena(route: Route, cloud: Cloud) -> Iterator[Need]:
-    group = wire.parse(route).get("WorkGroup")
+    """A query belongs to the work group that it was started in."""
+    request = wire.parse(route)
+    with cloud.lock:
+        query = cloud.store("query_executions").get(request.get("QueryExecutionId", ""), {})
+        group = request.get("WorkGroup") or query.get("WorkGroup")
     yield Need(f"athena:{route.operation_name}", (cloud.arn(f"workgroup/{group}", "athena"),) if group else (ANY,))
 
 

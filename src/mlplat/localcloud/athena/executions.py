@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from mlplat.localcloud.access import forwarding
 from mlplat.localcloud.athena.work_groups import WorkGroups, invalid
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.supervisor import Child
@@ -51,7 +52,7 @@ class QueryExecutions:
                     return {"QueryExecutionId": each["QueryExecutionId"]}
             query = self._record(request, group)
             self._queries[query["QueryExecutionId"]] = query
-        Thread(target=self._run, args=(query,), daemon=True).start()
+        Thread(target=self._run, args=(query, forwarding.environment(self._cloud)), daemon=True).start()
         return {"QueryExecutionId": query["QueryExecutionId"]}
 
     def get_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -138,11 +139,11 @@ class QueryExecutions:
             },
         }
 
-    def _run(self, query: dict[str, Any]) -> None:
+    def _run(self, query: dict[str, Any], environment: dict[str, str]) -> None:
         folder = self._cloud.folder / "queries" / query["QueryExecutionId"]
         folder.mkdir(parents=True, mode=0o700)
         try:
-            answer = self._answered(query, folder)
+            answer = self._answered(query, folder, environment)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         with self._cloud.lock:
@@ -155,8 +156,8 @@ class QueryExecutions:
                 query["ResultConfiguration"]["OutputLocation"] = f"{name}.txt"
             self._end(query, "FAILED" if "reason" in answer else "SUCCEEDED", answer.get("reason"))
 
-    def _answered(self, query: dict[str, Any], folder: Any) -> dict[str, Any]:
-        """What the child made of the query: columns and statistics, or the reason why it could not."""
+    def _answered(self, query: dict[str, Any], folder: Any, environment: dict[str, str]) -> dict[str, Any]:
+        """What the child made of the query, as who asked it: columns and statistics, or the reason why it could not."""
         asked = {
             "query": query["Query"],
             "parameters": query["Parameters"],
@@ -170,7 +171,7 @@ class QueryExecutions:
             query["Status"]["State"] = "RUNNING"
             child = self._cloud.supervisor.spawn(
                 [sys.executable, "-P", "-m", "mlplat.localcloud.athena.engine"],
-                env={**self._cloud.environment(), "HOME": str(folder), "PYTHONPATH": PACKAGES},
+                env={**environment, "HOME": str(folder), "PYTHONPATH": PACKAGES},
                 cwd=folder,
                 label=f"query {query['QueryExecutionId']}",
             )

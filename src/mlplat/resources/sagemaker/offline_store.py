@@ -41,10 +41,14 @@ def described(store: Store) -> dict[str, Any] | None:
 
 
 def outputs(store: Store) -> dict[str, str]:
-    """`offline_uri`, `database` and `table`, as far as there are any."""
-    catalog = store.get("DataCatalogConfig", {})
+    """`offline_uri`, its part that is a prefix of keys, `database` and `table`, as far as there are any.
+
+    The prefix is the folder above `data`: Iceberg has its metadata beside that.
+    """
+    catalog, uri = store.get("DataCatalogConfig", {}), store.get("S3StorageConfig", {}).get("ResolvedOutputS3Uri")
     found = {
-        "offline_uri": store.get("S3StorageConfig", {}).get("ResolvedOutputS3Uri"),
+        "offline_uri": uri,
+        "offline_prefix": uri and uri.removeprefix("s3://").partition("/")[2].removesuffix("/data"),
         "database": catalog.get("Database"),
         "table": catalog.get("TableName"),
     }
