@@ -26,7 +26,6 @@ def register(clouds: Clouds) -> None:
         buckets,
         dashboards,
         events,
-        glue,
         iam,
         kms,
         logs,

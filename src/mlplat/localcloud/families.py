@@ -20,7 +20,7 @@ Handler = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
 def families() -> tuple[type, ...]:
     """Every class of operations, whatever its service."""
-    from mlplat.localcloud import sagemaker
+    from mlplat.localcloud import glue, sagemaker
     from mlplat.localcloud.athena import QueryExecutions, WorkGroups
     from mlplat.localcloud.autoscaling import Scaling
     from mlplat.localcloud.cloudwatch import Alarms
@@ -37,6 +37,7 @@ def families() -> tuple[type, ...]:
         *sagemaker.FAMILIES,
         Pipelines,
         PipelineExecutions,
+        *glue.FAMILIES,
         QueryExecutions,
         WorkGroups,
         PolicySimulation,

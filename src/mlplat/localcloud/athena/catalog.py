@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
+import json
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -123,8 +126,8 @@ def _attach(database: Any, schema: str, name: str, folder: Path) -> int:
 
 def _type(hive: str) -> str:
     hive = hive.lower().strip()
-    if inner := re.fullmatch(r"array<(.*)>", hive):
-        return f"{_type(inner[1])}[]"
+    if inner := re.fullmatch(r"(array|map|struct)<(.*)>", hive):
+        return _nested(inner[1], _divided(inner[2]))
     if hive.startswith(("varchar", "char")):
         return "VARCHAR"
     if hive.startswith("decimal"):
@@ -132,6 +135,28 @@ def _type(hive: str) -> str:
     if hive not in TYPES:
         raise NotThere(f"NOT_SUPPORTED: the local cloud's Athena has no type {hive}")
     return TYPES[hive]
+
+
+def _nested(kind: str, inside: list[str]) -> str:
+    if kind == "array":
+        return f"{_type(inside[0])}[]"
+    if kind == "map":
+        return f"MAP({_type(inside[0])}, {_type(inside[1])})"
+    members = [each.partition(":") for each in inside]
+    listed = ", ".join(f'"{name.strip()}" {_type(inner)}' for name, _, inner in members)
+    return f"STRUCT({listed})"
+
+
+def _divided(text: str) -> list[str]:
+    """At the commas that are not inside of brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "<(") - (letter in ">)")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
 
 
 def _files(location: str, folder: Path) -> list[Path]:
@@ -182,10 +207,15 @@ def _scan(
         for name, kind in columns.items()
     ]
     taken += [
-        f"""CAST(regexp_extract(filename, '/{key}=([^/]*)/', 1) AS {kind}) AS "{key}\""""
-        for key, kind in partitions.items()
+        f"""CAST(regexp_extract(filename, '{_folder(n, key)}', 1) AS {kind}) AS "{key}\""""
+        for n, (key, kind) in enumerate(partitions.items())
     ]
     return f"SELECT {', '.join(taken)} FROM {source}"  # noqa: S608
+
+
+def _folder(number: int, key: str) -> str:
+    """Where a file's path has the value of a partition key: `key=value`, or the folder of that number."""
+    return f"/table-\\d+/(?:[^/]+/){{{number}}}([^/]+)/" if key == f"partition_{number}" else f"/{key}=([^/]*)/"
 
 
 def _parquet(files: Sequence[Path], database: Any) -> tuple[str, set[str]]:
@@ -212,8 +242,17 @@ def _csv(
 
 
 def _json(files: Sequence[Path], columns: Mapping[str, str]) -> str:
-    shape = ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items())
+    named = _names(files[0])
+    shape = ", ".join(f"'{named.get(name, name)}': '{kind}'" for name, kind in columns.items())
     return f"read_json([{_listed(files)}], columns = {{{shape}}}, format = 'newline_delimited', filename = true)"
+
+
+def _names(file: Path) -> dict[str, str]:
+    """Names as the first lines of a file write them, by lower case: Hive's serde doesn't tell them apart."""
+    opened = gzip.open if file.read_bytes()[:2] == b"\x1f\x8b" else open
+    with opened(file, "rt", errors="replace") as lines:
+        found = [json.loads(line) for line in itertools.islice(lines, 100) if line.lstrip().startswith("{")]
+    return {name.lower(): name for each in found for name in each}
 
 
 def _listed(files: Sequence[Path]) -> str:
