@@ -25,6 +25,7 @@ from mlplat.localcloud.cloud import AGENT, Host
 from mlplat.localcloud.control import Control
 from mlplat.localcloud.errors import AwsError, NotMine
 from mlplat.localcloud.families import Clouds
+from mlplat.localcloud.gateway import Gateway
 from mlplat.localcloud.request_log import RequestLog
 from mlplat.localcloud.routing import Route
 from mlplat.localcloud.validation import checking
@@ -40,7 +41,7 @@ class Application(DomainDispatcherApplication):
     def __init__(self, host: Host, instance: str, requests: RequestLog, clouds: Clouds, ready: threading.Event) -> None:
         super().__init__(create_backend_app)
         self._host, self._requests, self._clouds, self._ready = host, requests, clouds, ready
-        self._control = Control(host, instance, clouds)
+        self._control, self._gateway = Control(host, instance, clouds), Gateway(clouds, self._admit)
         self._hosts: dict[str, str | None] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -51,6 +52,8 @@ class Application(DomainDispatcherApplication):
             return _send(told, environ, start_response)
         self._ready.wait()
         begun = time.perf_counter()
+        if (invoked := self._gateway.answer(environ)) is not None:
+            return _send(invoked, environ, start_response)
         route = routing.route(environ)
         reply = self._reply(route, environ)
         request_id = _request_id(reply) or str(uuid.uuid4())

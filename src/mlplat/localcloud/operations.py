@@ -32,6 +32,8 @@ SERVICES = (
 """The services that mlplat and what runs on it use."""
 
 BY_KEEPING = {
+    "apigateway": r"(?!Import)\w*(RestApis?|Resources?|Method|Integration|(Method|Integration)Response|Deployments?"
+    r"|Stages?|ApiKeys?|UsagePlan\w*|RequestValidators?)",
     "application-autoscaling": r"(?!\w*Tag|\w*Predictive)\w+",
     "athena": r"\w+(WorkGroup|WorkGroups|NamedQuery|NamedQueries|PreparedStatement)|TagResource|UntagResource",
     "cloudwatch": r"(PutMetric|GetMetric)(Data|Statistics)|ListMetrics|TagResource|UntagResource|ListTagsForResource"
