@@ -78,11 +78,12 @@ def written(record: Record, cases: list[Case], worlds: Worlds) -> str:
         for (fault, phase), row in rows.items()
     ]
     cut = f"**This run was cut: {planned - ran} cases have not run.** " if ran < planned else ""
+    first = "Kills and lost answers come first, reads last. " if cut else ""
     seconds = sum(line.seconds for line in record.lines.values())
     return (
         HEAD.format(parallelism=PARALLELISM, calls=_calls(worlds), storm=2 * PARALLELISM)
-        + f"{cut}{ran} of {planned} cases ran at version {record.commit}, {seconds / 60:.0f} minutes of two processes "
-        + f"together; {held} held. Seeds: throttling 0 to 49 (0 to 4 with the state in S3), "
+        + f"{cut}{ran} of {planned} cases ran at version {record.commit}, {seconds / 60:.0f} minutes one after "
+        + f"another; {held} held. {first}Seeds: throttling 0 to 49 (0 to 4 with the state in S3), "
         + "processes 0 to 4, random lives 0 to 99; the cases' order 1.\n\n"
         + head
         + "\n".join(lines)
