@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import Any
 
 from mlplat.localcloud.cloud import Cloud
+from mlplat.localcloud.statistic_sets import StatisticSet
 
 log = logging.getLogger(__name__)
 
@@ -18,25 +18,7 @@ EVERY = 5.0
 NAMESPACE = "AWS/SageMaker"
 
 
-@dataclass
-class _Statistics:
-    """A statistic set: what many values come to, in one datum, however many requests there were."""
-
-    count: int = 0
-    total: float = 0.0
-    least: float = float("inf")
-    most: float = float("-inf")
-
-    def add(self, value: float) -> None:
-        self.count += 1
-        self.total += value
-        self.least, self.most = min(self.least, value), max(self.most, value)
-
-    def to_aws(self) -> dict[str, float]:
-        return {"SampleCount": self.count, "Sum": self.total, "Minimum": self.least, "Maximum": self.most}
-
-
-Seen = dict[str, _Statistics]
+Seen = dict[str, StatisticSet]
 
 
 class InvocationMetrics:
@@ -84,7 +66,7 @@ class InvocationMetrics:
 
 
 def _nothing() -> Seen:
-    return defaultdict(_Statistics)
+    return defaultdict(StatisticSet)
 
 
 def _data(endpoint: str, variant: str, metrics: Seen) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 Record = dict[str, Any]
 
 STORE = "glue_triggers"
+_NO_STATE = "State cannot be null or empty, choose from one of the following"
 KEPT = ("Name", "WorkflowName", "Type", "Schedule", "Predicate", "Actions", "Description", "EventBatchingCondition")
 
 
@@ -42,10 +43,15 @@ class Triggers:
                 if self._triggers[name]["Given"] != given:
                     raise mismatch("Trigger", name)
                 return {"Name": name}
-            self._triggers[name] = {key: request[key] for key in KEPT if key in request} | {
-                "State": "ACTIVATED" if active else "CREATED",
-                "Given": given,
-            }
+            predicate = {"Predicate": _predicate(request["Predicate"])} if request.get("Predicate") else {}
+            self._triggers[name] = (
+                {key: request[key] for key in KEPT if key in request}
+                | predicate
+                | {
+                    "State": "ACTIVATED" if active else "CREATED",
+                    "Given": given,
+                }
+            )
             tag(self._cloud, self._arn(name), request.get("Tags"))
         return {"Name": name}
 
@@ -192,10 +198,39 @@ def check(given: Mapping[str, Any]) -> None:
         if not given.get("Schedule"):
             raise invalid("Schedule cannot be null or empty for a trigger of type SCHEDULED.")
         timing.check(given["Schedule"])
-    if kind == "CONDITIONAL" and not (given.get("Predicate") or {}).get("Conditions"):
+    conditions = (given.get("Predicate") or {}).get("Conditions", ())
+    if kind == "CONDITIONAL" and not conditions:
         raise invalid("Predicate cannot be null or empty")
+    for condition in conditions:
+        _check_condition(condition)
     if not given.get("Actions"):
         raise invalid("Actions cannot be null or empty")
     for action in given["Actions"]:
-        if ("JobName" in action) == ("CrawlerName" in action):
-            raise invalid("An action has either a JobName or a CrawlerName.")
+        if "JobName" in action and "CrawlerName" in action:
+            raise invalid("Both JobName and CrawlerName cannot be set together in an action")
+        if not {"JobName", "CrawlerName"} & action.keys():
+            raise invalid("JobName or CrawlerName in an action cannot be null or empty")
+
+
+def _check_condition(condition: Mapping[str, Any]) -> None:
+    """The texts are those that moto's authors have recorded."""
+    if condition.get("JobName"):
+        if not condition.get("State"):
+            raise invalid(f"{_NO_STATE} job state: [SUCCEEDED, STOPPED, FAILED, TIMEOUT]")
+    elif condition.get("CrawlerName"):
+        if not condition.get("CrawlState"):
+            raise invalid(f"{_NO_STATE} crawler state: [SUCCEEDED, FAILED, CANCELLED]")
+    else:
+        raise invalid("JobName or CrawlerName in condition cannot be null or empty")
+    if not condition.get("LogicalOperator"):
+        raise invalid("Logical operator cannot be null or empty")
+
+
+def _predicate(given: Mapping[str, Any]) -> Record:
+    """A condition that names a job is about the job, whatever it says of a crawler besides."""
+    kept = ("LogicalOperator", "JobName", "State")
+    conditions = [
+        {name: each[name] for name in kept if name in each} if each.get("JobName") else dict(each)
+        for each in given.get("Conditions", ())
+    ]
+    return {**given, "Conditions": conditions}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from mlplat.localcloud.sagemaker.endpoints import Endpoints
 from mlplat.localcloud.sagemaker.feature_groups import FeatureGroups
 from mlplat.localcloud.sagemaker.feature_metadata import FeatureMetadata
-from mlplat.localcloud.sagemaker.feature_store import FeatureStoreRuntime
 from mlplat.localcloud.sagemaker.models import EndpointConfigs, Models
 from mlplat.localcloud.sagemaker.notebooks import NotebookInstances
 from mlplat.localcloud.sagemaker.processing_jobs import ProcessingJobs
+from mlplat.localcloud.sagemaker.record_metrics import MeteredFeatureStoreRuntime
 from mlplat.localcloud.sagemaker.registry import ModelPackageGroups, ModelPackages
 from mlplat.localcloud.sagemaker.runtime import SageMakerRuntime
 from mlplat.localcloud.sagemaker.search import Search
@@ -27,7 +27,7 @@ FAMILIES: tuple[type, ...] = (
     ModelPackageGroups,
     ModelPackages,
     Tags,
-    FeatureStoreRuntime,
+    MeteredFeatureStoreRuntime,
     TrainingJobs,
     TuningJobs,
     ProcessingJobs,
