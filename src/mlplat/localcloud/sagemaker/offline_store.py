@@ -145,13 +145,14 @@ def parquet(schema: Schema, rows: Sequence[Appended], written: int) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    given = [{each["FeatureName"]: each for each in row.values} for row in rows]
     types = {"Integral": pa.int64(), "Fractional": pa.float64(), "String": pa.string()}
-    columns: dict[str, Any] = {}
+    given, columns = _by_feature(rows), dict[str, Any]()
     for name, definition in schema.features.items():
-        kind = types[definition["FeatureType"]]
-        values = [_typed(definition, row.get(name)) for row in given]
-        columns[name] = pa.array(values, pa.list_(kind) if definition.get("CollectionType") else kind)
+        kind, values = types[definition["FeatureType"]], given.get(name) or [None] * len(rows)
+        if definition.get("CollectionType"):
+            columns[name] = pa.array([_collection(definition, each) for each in values], pa.list_(kind))
+        else:
+            columns[name] = _column(definition, [each and each["ValueAsString"] for each in values], kind)
     moment = pa.timestamp("ms")
     columns["write_time"] = pa.array([written // 1000] * len(rows), moment)
     columns["api_invocation_time"] = pa.array([row.invoked // 1000 for row in rows], moment)
@@ -161,13 +162,34 @@ def parquet(schema: Schema, rows: Sequence[Appended], written: int) -> bytes:
     return file.getvalue()
 
 
-def _typed(definition: Any, value: Any) -> Any:
-    if value is None:
-        return None
-    read = {"Integral": int, "Fractional": float, "String": str}[definition["FeatureType"]]
-    if definition.get("CollectionType"):
-        return [read(each) for each in value["ValueAsStringList"]]
-    return read(value["ValueAsString"])
+def _by_feature(rows: Sequence[Appended]) -> dict[str, list[Any]]:
+    """What the rows have of each feature; None where one has none. Rows mostly have the same ones in the same order."""
+    names = [each["FeatureName"] for each in rows[0].values]
+    if all([each["FeatureName"] for each in row.values] == names for row in rows):
+        return dict(zip(names, map(list, zip(*(row.values for row in rows), strict=True)), strict=True))
+    maps = [{each["FeatureName"]: each for each in row.values} for row in rows]
+    return {name: [each.get(name) for each in maps] for name in {name for each in maps for name in each}}
+
+
+def _column(definition: Any, texts: list[str | None], kind: Any) -> Any:
+    """Numbers are read by Arrow, and by Python where Arrow won't: what PutRecord takes is what Python reads."""
+    import pyarrow as pa
+
+    column = pa.array(texts, pa.string())
+    if kind == pa.string():
+        return column
+    try:
+        return column.cast(kind)
+    except pa.ArrowInvalid:
+        read = _READ[definition["FeatureType"]]
+        return pa.array([each and read(each) for each in texts], kind)
+
+
+def _collection(definition: Any, value: Any) -> Any:
+    return value and [_READ[definition["FeatureType"]](each) for each in value["ValueAsStringList"]]
+
+
+_READ: dict[str, Any] = {"Integral": int, "Fractional": float, "String": str}
 
 
 def _by_hour(rows: Sequence[Appended]) -> dict[datetime, list[Appended]]:

@@ -34,6 +34,8 @@ ON CONFLICT (grp, id) DO UPDATE SET event = excluded.event, record = excluded.re
 WHERE excluded.event >= online.event
 """
 
+APPEND = "INSERT INTO offline (grp, event, record, invoked, deleted) VALUES (?, ?, ?, ?, ?)"
+
 
 @dataclass(frozen=True)
 class Online:
@@ -80,13 +82,12 @@ class Records:
 
     def put(self, writes: Iterable[Write], now: int) -> None:
         """Write records in one transaction. Online the newest event time wins, and an equal one overwrites."""
+        given = [(each, json.dumps(each.values)) for each in writes]
+        online = [(each.group, each.id, each.event, text, each.expires) for each, text in given if each.online]
+        offline = [(each.group, each.event, text, now, 0) for each, text in given if each.offline]
         with self._transaction() as db:
-            for each in writes:
-                text = json.dumps(each.values)
-                if each.online:
-                    db.execute(PUT, (each.group, each.id, each.event, text, each.expires))
-                if each.offline:
-                    _append(db, each.group, each.event, text, now, deleted=False)
+            db.executemany(PUT, online)
+            db.executemany(APPEND, offline)
 
     def replace(self, write: Write, seen: int | None, now: int) -> bool:
         """Put `write` if the online event time still is `seen` (None: nothing there); False when it has moved on."""
@@ -160,8 +161,9 @@ class Records:
         found: dict[str, list[Appended]] = {}
         with self._lock:
             rows = self._db.execute(query, (*without, limit)).fetchall()
-        for number, group, event, record, invoked, deleted in rows:
-            found.setdefault(group, []).append(Appended(number, event, json.loads(record), invoked, bool(deleted)))
+        records = json.loads(f"[{','.join(row[3] for row in rows)}]")  # far faster than one by one
+        for (number, group, event, _, invoked, deleted), values in zip(rows, records, strict=True):
+            found.setdefault(group, []).append(Appended(number, event, values, invoked, bool(deleted)))
         return found
 
     def stored(self, rows: Iterable[Appended]) -> None:
@@ -200,5 +202,4 @@ def _remove(db: sqlite3.Connection, mark: Write, hard: bool) -> None:
 
 
 def _append(db: sqlite3.Connection, group: str, event: int, record: str, now: int, *, deleted: bool) -> None:
-    row = (group, event, record, now, int(deleted))
-    db.execute("INSERT INTO offline (grp, event, record, invoked, deleted) VALUES (?, ?, ?, ?, ?)", row)
+    db.execute(APPEND, (group, event, record, now, int(deleted)))

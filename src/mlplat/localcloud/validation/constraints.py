@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlplat.localcloud.validation import patterns
+from mlplat.localcloud.validation.quick import Quick
 
 NOT_NULL = "Member must not be null"
+ANYTHING = ".*"
+"""The pattern that every value matches."""
 
 Path = tuple[str | int, ...]
 """Names of members, keys of maps (as `Key`) and places in lists, from 0."""
@@ -42,11 +45,15 @@ class Constraints:
 
     def __init__(self) -> None:
         self._checks: dict[str, Check | None] = {}
+        self._quick = Quick(_predicates)
         self._lock = threading.RLock()
 
     def faults(self, request: Mapping[str, Any], shape: Any) -> list[Fault]:
         """Everything that is wrong with a request of this input shape."""
         found: list[Fault] = []
+        fine = self._quick.of(shape)
+        if fine is None or fine(request):
+            return found
         check = self._check(shape)
         if check is not None:
             check(request, (), found)
@@ -149,11 +156,15 @@ def texts(shape: Any) -> list[str]:
     return found + ([_one_of(limits["enum"])] if limits.get("enum") else [])
 
 
-def _scalar(shape: Any) -> Check | None:
+def _predicates(shape: Any) -> tuple[Any, list[Callable[[Any], bool]]]:
+    return _TYPES.get(shape.type_name, (int, float)), [holds for holds, _ in _rules(shape)]
+
+
+def _rules(shape: Any) -> list[tuple[Callable[[Any], bool], str]]:
     """The constraints on a value itself: a string's, a number's, how much a list, map or blob holds."""
     limits, what, kind = shape.metadata, _measured(shape), shape.type_name
     rules: list[tuple[Callable[[Any], bool], str]] = []
-    if kind == "string" and "pattern" in limits:
+    if kind == "string" and limits.get("pattern", ANYTHING) != ANYTHING:
         fullmatch = patterns.compiled(limits["pattern"]).fullmatch
         text = f"Member must satisfy regular expression pattern: {limits['pattern']}"
         rules.append((lambda value: fullmatch(value) is not None, text))
@@ -165,6 +176,11 @@ def _scalar(shape: Any) -> Check | None:
     if size is not None and "min" in limits:
         least = f"Member must have {what} greater than or equal to {limits['min']}"
         rules.append((_at_least(size, limits["min"]), least))
+    return rules
+
+
+def _scalar(shape: Any) -> Check | None:
+    rules, kind = _rules(shape), shape.type_name
     if not rules:
         return None
     types = _TYPES.get(kind, (int, float))
