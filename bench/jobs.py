@@ -1,14 +1,16 @@
 """What a job of the local cloud costs beside its bare script, and whether a tuning job keeps the machine busy.
 
 The bound is the same script with the same arguments, started by hand in the same run: once for a training job, twenty
-times in two threads for a tuning job of 20 trainings at 2 in parallel. `--write` puts the tables into
-docs/performance.md.
+times in two threads for a tuning job of 20 trainings at 2 in parallel. How busy the cores were is the CPU time of the
+local cloud's process and of all that it has started, or of the scripts, over the time of as many cores. `--write` puts
+the tables into docs/performance.md.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -19,6 +21,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from load.page import table, write
 from load.raw import Signed
@@ -45,6 +49,7 @@ class Place:
     """A local cloud with a role and the script on S3."""
 
     def __init__(self, address: daemon.Address) -> None:
+        self.process = psutil.Process(address.pid)
         signed = Signed(address.url, address.access_key, address.secret_key)
         self.sagemaker, s3, iam = (signed.client(each) for each in ("sagemaker", "s3", "iam"))
         policy = json.dumps({"Version": "2012-10-17", "Statement": [TRUST]})
@@ -77,8 +82,13 @@ class Place:
                 return time.perf_counter() - begun
             time.sleep(0.02)
 
-    def tune(self) -> tuple[float, float]:
-        """Seconds of a tuning job of JOBS trainings, and which part of them each of the PARALLEL places was taken."""
+    def cpu(self) -> float:
+        """Seconds of CPU that the local cloud has had, and every process that it has started and that has ended."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system + times.children_user + times.children_system)
+
+    def tune(self) -> tuple[float, float, float]:
+        """A tuning job of JOBS trainings: seconds, how busy the cores were, and each of the PARALLEL places."""
         ranges = {"ContinuousParameterRanges": [{"Name": "strength", "MinValue": "0.1", "MaxValue": "1"}]}
         config = {
             "Strategy": "Random",
@@ -87,7 +97,7 @@ class Place:
             "ParameterRanges": ranges,
         }
         name, definition = {"HyperParameterTuningJobName": "tune"}, self.definition()
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), self.cpu()
         self.sagemaker.create_hyper_parameter_tuning_job(
             **name,
             HyperParameterTuningJobConfig=config,
@@ -98,7 +108,8 @@ class Place:
             if job["HyperParameterTuningJobStatus"] in ENDED:
                 assert job["TrainingJobStatusCounters"]["Completed"] == JOBS, job
                 seconds = time.perf_counter() - begun
-                return seconds, sum(self._spans(name)) / seconds / PARALLEL
+                busy = (self.cpu() - before) / seconds / PARALLEL
+                return seconds, busy, sum(self._spans(name)) / seconds / PARALLEL
             time.sleep(0.05)
 
     def _spans(self, name: dict[str, str]) -> list[float]:
@@ -130,12 +141,19 @@ def bare(script: Path, strength: float) -> float:
     return time.perf_counter() - begun
 
 
-def bare_tuning(script: Path) -> float:
-    """Seconds of JOBS scripts in PARALLEL threads."""
-    begun = time.perf_counter()
+def cpu_of_scripts() -> float:
+    """Seconds of CPU that the processes have had which this one has started and waited for."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
+def bare_tuning(script: Path) -> tuple[float, float]:
+    """JOBS scripts in PARALLEL threads: seconds, and how busy the cores were."""
+    begun, before = time.perf_counter(), cpu_of_scripts()
     with ThreadPoolExecutor(PARALLEL) as pool:
         list(pool.map(lambda number: bare(script, 0.1 + 0.9 * number / JOBS), range(JOBS)))
-    return time.perf_counter() - begun
+    seconds = time.perf_counter() - begun
+    return seconds, (cpu_of_scripts() - before) / seconds / PARALLEL
 
 
 def measure(folder: Path) -> Iterator[str]:
@@ -149,9 +167,10 @@ def measure(folder: Path) -> Iterator[str]:
         runs = [(bare(script, 0.5), place.train(f"bench-{number}")) for number in range(TIMES)]
         alone, job = (statistics.median(each) for each in zip(*runs, strict=True))
         yield f"| a training job, median of {TIMES} | {alone:.2f} s | {job:.2f} s | +{job - alone:.2f} s |"
-        alone, (tuned, taken) = bare_tuning(script), place.tune()
+        (alone, theirs), (tuned, busy, taken) = bare_tuning(script), place.tune()
         shown = f"{tuned / alone:.2f} of the bare scripts; both places taken {taken:.0%} of the time"
         yield f"| {JOBS} trainings, {PARALLEL} in parallel | {alone:.1f} s | {tuned:.1f} s | {shown} |"
+        yield f"| {PARALLEL} cores busy meanwhile | {theirs:.0%} | {busy:.0%} | {busy / theirs:.2f} of the scripts' |"
     finally:
         daemon.stop(cloud)
 
