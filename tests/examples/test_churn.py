@@ -71,10 +71,11 @@ def rows(name: str) -> list[dict[str, str]]:
 # --- Data ---------------------------------------------------------------------------------------------------
 
 
-def test_prepare_makes_exactly_the_files_that_are_there(tmp_path: Path) -> None:
+def test_the_scripts_make_exactly_the_files_that_are_there(tmp_path: Path) -> None:
     copy = tmp_path / "churn"
     (copy / "data").mkdir(parents=True)
-    (copy / "prepare.py").write_bytes((EXAMPLE / "prepare.py").read_bytes())
+    for script in ("prepare.py", "sales.py"):
+        (copy / script).write_bytes((EXAMPLE / script).read_bytes())
     # The data set as R has it, from the customers that were made from it; in another order.
     source = [{"rownames": row.pop("customer_id"), **row} for row in reversed(rows("customers"))]
     assert {row.pop("event_time") for row in source} == {"2026-01-01T00:00:00Z"}
@@ -83,6 +84,7 @@ def test_prepare_makes_exactly_the_files_that_are_there(tmp_path: Path) -> None:
         writer.writeheader()
         writer.writerows(sorted(source, key=lambda row: int(row["rownames"])))
     subprocess.run([sys.executable, copy / "prepare.py", tmp_path / "mlc_churn.csv"], check=True, capture_output=True)
+    subprocess.run([sys.executable, copy / "sales.py"], check=True, capture_output=True)
     for path in (EXAMPLE / "data").iterdir():
         assert (copy / "data" / path.name).read_bytes() == path.read_bytes(), path.name
 
@@ -266,3 +268,16 @@ def test_the_code_is_python_3_8(name: str) -> None:
     assert any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
     for node in ast.walk(tree):
         assert not (isinstance(node, ast.keyword) and node.arg == "strict"), "zip(strict=) is of Python 3.10"
+
+
+def test_what_was_bought_was_sold_to_somebody() -> None:
+    assert {row["customer_id"] for row in rows("transactions")} <= {row["customer_id"] for row in rows("customers")}
+    assert {row["product_id"] for row in rows("transactions")} <= {row["product_id"] for row in rows("products")}
+
+
+@pytest.mark.parametrize("name", ["customer", "product", "transaction"])
+def test_every_column_of_a_file_is_a_feature_of_its_group(name: str) -> None:
+    group = load(config=packaged_project() / "config", environ={}).feature_groups[name]
+    header = (EXAMPLE / "data" / f"{name}s.csv").read_text().splitlines()[0].split(",")
+    assert {*header, "event_time"} == set(group.features)
+    assert group.access is not None

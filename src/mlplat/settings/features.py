@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
@@ -57,6 +58,26 @@ MINUTES = {"m": 1, "h": 60, "d": 24 * 60}
 Freshness = Annotated[str, AfterValidator(_freshness)]
 
 
+def _plain(value: str) -> str:
+    if not all(unicodedata.category(each)[0] in "LZN" or each in "_.:/=+-" for each in value):
+        raise refuse(Refusal("letters, digits, spaces and _ . : / = + - only, which is what SageMaker takes"))
+    return value
+
+
+Plain = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_plain)]
+"""The key or the value of a parameter of a feature (botocore, FeatureParameter)."""
+TagValue = Annotated[str, StringConstraints(max_length=256), AfterValidator(_plain)]
+
+
+class AboutFeature(Section):
+    """What people should know of a feature."""
+
+    description: Annotated[str, StringConstraints(max_length=255), OneLine] | None = None
+    owner: Plain | None = None
+    """A parameter like any other, called owner."""
+    parameters: Annotated[dict[Plain, Plain], Field(max_length=24)] = {}
+
+
 _PRINCIPAL = "the ARN of an IAM role or user, or an account as arn:aws:iam::123456789012:root"
 Principal = Annotated[str, matching(r"arn:aws[a-z-]*:iam::\d{12}:(root|(role|user)/[\w+=,.@/-]{1,512})", _PRINCIPAL)]
 
@@ -76,6 +97,8 @@ class FeatureGroup(Section):
     """A table of the feature store. AWS can change little of it in place: a new schema is a new version beside it."""
 
     description: Annotated[str, StringConstraints(max_length=128), OneLine] = ""
+    owner: TagValue = ""
+    """Whose group it is: a tag."""
     record_identifier: str
     event_time: str
     version: Annotated[int, Field(ge=1, le=999)] = 1
@@ -95,6 +118,7 @@ class FeatureGroup(Section):
     access: GroupAccess | None = None
     """Roles of its own; none without it."""
     features: Annotated[dict[FeatureName, FeatureType], Field(min_length=1, max_length=2500)]
+    about: dict[FeatureName, AboutFeature] = {}
 
     @property
     def freshness_minutes(self) -> int | None:
@@ -119,6 +143,8 @@ class FeatureGroup(Section):
                 yield Refusal("not one of the group's features", (key,), nearest(name, self.features))
             elif " of " in self.features[name]:
                 yield Refusal("a collection can't be the record identifier or the event time", ("features", name))
+        for name in self.about.keys() - self.features.keys():
+            yield Refusal("not one of the group's features", ("about", name), nearest(name, self.features))
         if self.features.get(self.event_time) == "Integral":
             reason = 'the event time is a "String" (ISO 8601) or "Fractional" (seconds)'
             yield Refusal(reason, ("features", self.event_time))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlplat.resources import AthenaWorkGroup, FeatureGroup, ModelPackageGroup, Role
 from mlplat.resources.base import Declared, Ref
@@ -18,6 +18,7 @@ from mlplat.templates.versions import PREFIX, versioned
 if TYPE_CHECKING:
     from mlplat.settings import FeatureGroup as GroupSettings
     from mlplat.settings import Settings
+    from mlplat.settings.features import AboutFeature
 
 ROLE = Ref(f"{NAME}.role.feature_store", "arn")
 DATABASE = f"{DATA}.glue_database.catalog"
@@ -84,7 +85,16 @@ def _feature_group(name: str, group: GroupSettings, place: Place) -> FeatureGrou
         role=ROLE if group.offline else None,  # type: ignore[arg-type]
         throughput={key: value for key, value in throughput.items() if value is not None},
         description=group.description,
+        about={name: _about(each) for name, each in group.about.items()},
+        owner=group.owner,
     )
+
+
+def _about(feature: AboutFeature) -> dict[str, Any]:
+    """What is declared of a feature, and no more: what is not is left as it is."""
+    parameters = {**({"owner": feature.owner} if feature.owner else {}), **feature.parameters}
+    found: dict[str, Any] = {} if feature.description is None else {"description": feature.description}
+    return found | ({"parameters": parameters} if parameters else {})
 
 
 def _role(settings: Settings, place: Place) -> Role:

@@ -54,6 +54,8 @@ class TestFeatureGroup(KindContract):
             throughput={"read": 5, "write": 7},
             role=world.role,
             description="For a test",
+            about={"minutes": {"description": "A day's", "parameters": {"owner": "sales", "unit": "min"}}},
+            owner="sales",
         )
 
     def changes(self, world: World) -> dict[str, Any]:
@@ -68,6 +70,8 @@ class TestFeatureGroup(KindContract):
             "offline": {"uri": "s3://other", "key": world.key, "database": "other", "format": "Glue"},
             "role": "arn:aws:iam::123456789012:role/other",
             "description": "For another test",
+            "about": {"minutes": {"description": "A night's", "parameters": {"owner": "sales", "unit": "s"}}},
+            "owner": "",
         }
 
 
@@ -77,6 +81,47 @@ def database(world: World) -> str:
     if name not in [each["Name"] for each in glue.get_databases()["DatabaseList"]]:
         glue.create_database(DatabaseInput={"Name": name})
     return name
+
+
+def test_only_what_is_declared_of_features_is_read_and_written(world: World) -> None:
+    about = {"minutes": {"parameters": {"owner": "sales"}}}
+    group, sagemaker = replace(TestFeatureGroup().desired(world), about=about), world.client("sagemaker")
+    group.create(world.aws)
+    sagemaker.update_feature_metadata(
+        FeatureGroupName=group.name, FeatureName="minutes", Description="By hand",
+        ParameterAdditions=[{"Key": "reviewed", "Value": "yes"}],
+    )  # fmt: skip
+    seen = group.describe(world.aws)
+    assert seen is not None
+    assert seen.fields["about"] == about
+    assert group.compare(seen) == []
+    other = replace(group, about={"minutes": {"parameters": {"owner": "billing"}}, "customer_id": {"description": "7"}})
+    other.update(world.aws, seen, frozenset({"about"}))
+    found = sagemaker.describe_feature_metadata(FeatureGroupName=group.name, FeatureName="minutes")
+    assert found["Description"] == "By hand"
+    assert {each["Key"]: each["Value"] for each in found["Parameters"]} == {"owner": "billing", "reviewed": "yes"}
+    found = sagemaker.describe_feature_metadata(FeatureGroupName=group.name, FeatureName="customer_id")
+    assert (found["Description"], found["Parameters"]) == ("7", [])
+    group.delete(world.aws, group.name)
+
+
+def test_features_that_declare_nothing_cost_no_call() -> None:
+    scripted = Scripted({"DescribeFeatureGroup": there()})
+    GROUP.describe(scripted.session())
+    assert [name for name, _ in scripted.calls] == ["DescribeFeatureGroup"]
+
+
+def test_a_feature_that_is_added_is_described_with_it(world: World) -> None:
+    group = TestFeatureGroup().desired(world)
+    group.create(world.aws)
+    seen = group.describe(world.aws)
+    assert seen is not None
+    wider = replace(group, features={**FEATURES, "new": "Integral"}, about={"new": {"description": "Newest"}})
+    wider.update(world.aws, seen, frozenset(change.field for change in wider.compare(seen)))
+    after = wider.describe(world.aws)
+    assert after is not None
+    assert wider.compare(after) == []
+    group.delete(world.aws, group.name)
 
 
 def test_features_that_go_or_change_type_are_another_schema() -> None:

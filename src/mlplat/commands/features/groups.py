@@ -76,6 +76,12 @@ def _told(found: dict[str, Any]) -> Any:
 
     facts = [[key.replace("_", " "), value] for key, value in found.items() if key != "features" and value is not None]
     width = max(len(key) for key, _ in facts)
-    rows = [[each["name"], each["type"], each["role"]] for each in found["features"]]
+    rows = [[each["name"], each["type"], each["role"], _about(each)] for each in found["features"]]
     lines = [Text(f"{key:<{width}}  {value}") for key, value in facts]
-    return Group(*lines, Text(), output.grid(["Feature", "Type", ""], rows))
+    used = 4 if any(row[3] for row in rows) else 3
+    return Group(*lines, Text(), output.grid(["Feature", "Type", "", "About"][:used], [row[:used] for row in rows]))
+
+
+def _about(feature: dict[str, Any]) -> str:
+    parameters = [f"{key}: {value}" for key, value in feature.get("parameters", {}).items()]
+    return "; ".join(filter(None, [feature.get("description"), *parameters]))

@@ -11,12 +11,22 @@ from typing import Any, ClassVar
 from mlplat.aws import Session, tag_list
 from mlplat.errors import NotSettled
 from mlplat.resources.base import Change, Observed, Resource
-from mlplat.resources.sagemaker import Description, claim, offline_store, online_store, settled, tags_of
+from mlplat.resources.sagemaker import (
+    Description,
+    claim,
+    feature_metadata,
+    offline_store,
+    online_store,
+    settled,
+    tags_of,
+)
 
 WITHIN = 1800.0
 """Seconds to wait for a group; with an online store in memory AWS takes up to 15 minutes."""
 ADDITIONS = 100
 """The most features that one UpdateFeatureGroup adds (botocore: FeatureAdditions)."""
+OWNER = "mlplat:owner"
+"""The key of the tag that says whose group it is."""
 CREATIONS = threading.BoundedSemaphore(4)
 """An account may have four feature groups in creation at once; more are refused as over the limit."""
 
@@ -53,6 +63,10 @@ class FeatureGroup(Resource):
     """Nothing for on demand."""
     role: str | None = None
     description: str = ""
+    about: feature_metadata.About = field(default_factory=dict)
+    """What is written about its features."""
+    owner: str = ""
+    """Whose group it is, on a tag."""
 
     def describe(self, aws: Session, id: str | None = None) -> Observed | None:
         """The group with all its features, once it and its last update have settled."""
@@ -60,14 +74,11 @@ class FeatureGroup(Resource):
         if answer is None:
             return None
         name, arn, made = answer["FeatureGroupName"], answer["FeatureGroupArn"], answer["FeatureGroupStatus"]
-        failed = None if made == "Created" else f"{made}: {_reason(answer)}"
-        return Observed(
-            name,
-            _fields(answer),
-            {"name": name, "arn": arn, **offline_store.outputs(_store(answer))},
-            tags_of(aws, arn),
-            failed,
-        )
+        failed, tags = None if made == "Created" else f"{made}: {_reason(answer)}", tags_of(aws, arn)
+        fields = _fields(answer) | {"owner": tags.get(OWNER, "")}
+        about = feature_metadata.described(aws, name, fields["features"], self.about)
+        outputs = {"name": name, "arn": arn, **offline_store.outputs(_store(answer))}
+        return Observed(name, fields | {"about": about}, outputs, tags, failed)
 
     def compare(self, seen: Observed) -> list[Change]:
         """As everywhere, but features that are not only added to are a change of `schema`."""
@@ -91,6 +102,7 @@ class FeatureGroup(Resource):
             CREATIONS.release()
         if answer.get("FeatureGroupStatus") != "Created":
             raise NotSettled(f"creating feature_group {self.name}: {_reason(answer)}", hint="mlplat apply")
+        feature_metadata.write(aws, self.name, self.about, {})
         return self.name
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
@@ -106,6 +118,16 @@ class FeatureGroup(Resource):
             self._update(aws, OnlineStoreConfig=online_store.ttl(self.ttl))
         if "throughput" in changed:
             self._update(aws, ThroughputConfig=online_store.throughput(self.throughput))
+        if changed & {"about", "features"}:
+            feature_metadata.write(aws, self.name, self.about, seen.fields["about"])
+        if "owner" in changed:
+            self._put_owner(aws, seen.outputs["arn"])
+
+    def _put_owner(self, aws: Session, arn: str) -> None:
+        if self.owner:
+            aws.client("sagemaker").add_tags(ResourceArn=arn, Tags=tag_list({OWNER: self.owner}))
+        else:
+            aws.client("sagemaker").delete_tags(ResourceArn=arn, TagKeys=[OWNER])
 
     def _update(self, aws: Session, **what: Any) -> None:
         aws.client("sagemaker").update_feature_group(FeatureGroupName=self.name, **what)
@@ -142,7 +164,7 @@ class FeatureGroup(Resource):
             "FeatureDefinitions": _definitions(self.features),
             "RecordIdentifierFeatureName": self.record_identifier,
             "EventTimeFeatureName": self.event_time,
-            "Tags": tag_list(aws.tags),
+            "Tags": tag_list(aws.tags | ({OWNER: self.owner} if self.owner else {})),
         }
         if self.online:
             request["OnlineStoreConfig"] = online_store.request(self.online, self.online_key, self.ttl)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from mlplat.errors import UsageError, telling
+from mlplat.resources.sagemaker.feature_group import OWNER
 from mlplat.settings import FeatureGroup
 from mlplat.templates.versions import group_address
 from mlplat.workflows.choice import chosen
@@ -188,6 +189,7 @@ def details(platform: Platform, schema: Schema) -> dict[str, Any]:
     answer = _described(platform, schema.name)
     offline = answer.get("OfflineStoreConfig") or {}
     roles = {schema.identifier: "record identifier", schema.event_time: "event time"}
+    about = _metadata(platform, schema.name)
     return {
         "group": schema.group,
         "version": schema.version,
@@ -203,11 +205,31 @@ def details(platform: Platform, schema: Schema) -> dict[str, Any]:
         "offline": (offline.get("S3StorageConfig") or {}).get("ResolvedOutputS3Uri"),
         "table_format": offline.get("TableFormat"),
         "table": ".".join(schema.table) if schema.table else None,
+        "owner": _owner(platform, answer["FeatureGroupArn"]),
         "features": [
-            {"name": each.name, "type": each.shown, "role": roles.get(each.name, "")}
+            {"name": each.name, "type": each.shown, "role": roles.get(each.name, ""), **about.get(each.name, {})}
             for each in schema.features.values()
         ],
     }
+
+
+def _owner(platform: Platform, arn: str) -> str | None:
+    tags = platform.session.client("sagemaker").pages("list_tags", "Tags", ResourceArn=arn)
+    return next((each["Value"] for each in tags if each["Key"] == OWNER), None)
+
+
+def _metadata(platform: Platform, name: str) -> dict[str, dict[str, Any]]:
+    """What is written about features: a call for a hundred of them, which may not know the latest yet."""
+    only = {"Name": "FeatureGroupName", "Operator": "Equals", "Value": name}
+    found = platform.session.client("sagemaker").pages(
+        "search", "Results", Resource="FeatureMetadata", SearchExpression={"Filters": [only]}
+    )
+    about = {}
+    for each in [one["FeatureMetadata"] for one in found]:
+        parameters = {one["Key"]: one["Value"] for one in each.get("Parameters", ())}
+        told = {"description": each.get("Description"), "parameters": parameters}
+        about[each["FeatureName"]] = {key: value for key, value in told.items() if value}
+    return about
 
 
 def _ttl(answer: Mapping[str, Any]) -> str | None:
