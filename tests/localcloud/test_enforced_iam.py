@@ -12,7 +12,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from tests.conftest import RunningCloud
 from tests.localcloud.hosted import Hosted
-from tests.localcloud.jobs import Jobs, channel, until
+from tests.localcloud.jobs import TRUST, Jobs, channel, until
+from tests.localcloud.pipelines import PipelineCalls
 from tests.localcloud.test_lambdas import Functions
 
 from mlplat.localcloud import daemon
@@ -332,3 +333,43 @@ def test_a_role_is_assumed_by_whom_its_trust_policy_names(strict: RunningCloud) 
         strict.client("sts").assume_role(RoleArn=gone, RoleSessionName="next")
     with pytest.raises(ClientError, match="MalformedPolicyDocument"):
         strict.client("sts").assume_role(**asked, Policy="{")
+
+
+def test_a_pipeline_acts_as_its_role(strict: RunningCloud) -> None:
+    calls = PipelineCalls(Jobs(strict))
+    jobs, role = calls.jobs, calls.jobs.make_role(TRUST)
+    allow(strict, jobs.role, objects(calls.bucket, "GetObject", "PutObject"), LOGS)
+    program = "open('/opt/ml/processing/output/said', 'w').write('x')"
+    name = calls.create(calls.processing("Say", program), request={"RoleArn": role})
+    made = {"Action": ["sagemaker:CreateProcessingJob", "sagemaker:DescribeProcessingJob"], "Resource": "*"}
+    tags = {"Action": "sagemaker:AddTags", "Resource": "*"}
+    passed = {"Action": "iam:PassRole", "Resource": jobs.role}
+    for lacking, statements in (
+        ("sagemaker:CreateProcessingJob", (passed,)),
+        ("sagemaker:AddTags", (made, passed)),
+        ("iam:PassRole", (made, tags)),
+    ):
+        allow(strict, role, *statements)
+        arn = calls.start(name)
+        assert calls.wait(arn)["PipelineExecutionStatus"] == "Failed"
+        reason = calls.steps(arn)["Say"]["FailureReason"]
+        assert reason.startswith("ClientError: Failed to invoke sagemaker:CreateProcessingJob. Error Details: User: ")
+        assert f"is not authorized to perform: {lacking}" in reason
+    allow(strict, role, made, tags, passed)
+    assert calls.wait(calls.start(name))["PipelineExecutionStatus"] == "Succeeded"
+
+
+def test_whoever_starts_a_pipeline_needs_to_be_allowed(strict: RunningCloud) -> None:
+    calls = PipelineCalls(Jobs(strict))
+    name = calls.create(calls.processing("Say", "pass"))
+    arn = calls.sagemaker.describe_pipeline(PipelineName=name)["PipelineArn"]
+    role = calls.jobs.make_role(
+        {**TRUST, "Statement": [{**TRUST["Statement"][0], "Principal": {"AWS": strict.account}}]}
+    )
+    allow(strict, role, {"Action": "sagemaker:DescribePipeline", "Resource": arn})
+    session = Session(strict, role)
+    code, text = session.refused("sagemaker", "start_pipeline_execution", PipelineName=name)
+    assert code == "AccessDeniedException"
+    assert f"sagemaker:StartPipelineExecution on resource: {arn}" in text
+    allow(strict, role, {"Action": "sagemaker:StartPipelineExecution", "Resource": arn})
+    calls.wait(session.client("sagemaker").start_pipeline_execution(PipelineName=name)["PipelineExecutionArn"])

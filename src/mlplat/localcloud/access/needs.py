@@ -152,17 +152,26 @@ def _cloudwatch(route: Route, _cloud: Cloud) -> Iterator[Need]:
 def _sagemaker(route: Route, cloud: Cloud) -> Iterator[Need]:
     request, operation = wire.parse(route), route.operation_name
     named = [
-        value if str(value).startswith("arn:") else cloud.arn(f"{SAGEMAKER_KINDS[kind]}/{str(value).lower()}")
+        value if str(value).startswith("arn:") else cloud.arn(f"{SAGEMAKER_KINDS[kind]}/{_called(kind, value)}")
         for name, value in request.items()
         if name.endswith("Name") and (kind := name.removesuffix("Name")) in SAGEMAKER_KINDS
         and _concerns(operation, kind)
     ]  # fmt: skip
-    yield Need(f"sagemaker:{operation}", tuple(named) or (ANY,), _tags(request.get("Tags")))
+    named += [request["PipelineExecutionArn"]] if "PipelineExecutionArn" in request else []
+    resources, context = tuple(named) or (ANY,), _tags(request.get("Tags"))
+    yield Need(f"sagemaker:{operation}", resources, context)
+    if operation.startswith("Create") and request.get("Tags"):  # developer guide, "Provide permissions for tagging"
+        yield Need("sagemaker:AddTags", resources, context)
     if operation.startswith(("Create", "Update")):
         for member in ("RoleArn", "ExecutionRoleArn"):
             if member in request:
                 context = {"iam:passedtoservice": ["sagemaker.amazonaws.com"]}
                 yield Need("iam:PassRole", (request[member],), context)
+
+
+def _called(kind: str, name: Any) -> str:
+    """As ARNs write names: in lower case, but for those of pipelines."""
+    return str(name) if kind == "Pipeline" else str(name).lower()
 
 
 def _tags(given: Any) -> Context:
