@@ -17,10 +17,13 @@ from tests.faults.world import settings
 from tests.localcloud.everything import everything
 from tests.localcloud.hosted import Hosted, until
 from tests.localcloud.jobs import IMAGE, Jobs
+from tests.localcloud.pipelines import PipelineCalls
 from tests.localcloud.searches import Tuning
+from tests.localcloud.test_glue_jobs import GlueJobs
 
 from mlplat.errors import LocalCloudError
 from mlplat.localcloud import daemon, processes
+from mlplat.localcloud.executors.progress import ENDED_MEANWHILE
 from mlplat.localcloud.store import Store
 from mlplat.localcloud.supervisor import TAG
 from mlplat.reconciler.apply import apply
@@ -248,12 +251,23 @@ def test_whatever_ran_has_failed_and_nothing_of_it_is_left(place: Place, tmp_pat
         TransformOutput={"S3OutputPath": f"s3://{hosted.bucket}/out"},
         TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
     )  # fmt: skip
-    until(lambda: len(list((tmp_path / "marks").iterdir())), lambda found: found == 3 * 5, 90)  # tuning runs two
+    pipelines, glue = PipelineCalls(jobs), GlueJobs(place.cloud)
+    execution = pipelines.start(pipelines.create(pipelines.processing("Hide", hide)))
+    glue_job = glue.make(hide)
+    glue_run = glue.start(glue_job)
+    until(lambda: len(list((tmp_path / "marks").iterdir())), lambda found: found == 3 * 7, 90)  # tuning runs two
     time.sleep(SAVED)
     address = place.cloud.address
     os.kill(address.pid, signal.SIGKILL)
     until(lambda: processes.tagged(TAG, str(place.folder)), lambda left: not left, 20)
-    sagemaker = place.again().client("sagemaker")
+    cloud = place.again()
+    sagemaker = cloud.client("sagemaker")
+    ended = sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution)
+    assert (ended["PipelineExecutionStatus"], ended["FailureReason"]) == ("Failed", ENDED_MEANWHILE)
+    (step,) = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
+    assert (step["StepStatus"], step["FailureReason"]) == ("Failed", ENDED_MEANWHILE)
+    run = cloud.client("glue").get_job_run(JobName=glue_job, RunId=glue_run)["JobRun"]
+    assert (run["JobRunState"], run["ErrorMessage"]) == ("FAILED", ENDED_MEANWHILE)
     described = (
         sagemaker.describe_training_job(TrainingJobName=training),
         sagemaker.describe_processing_job(ProcessingJobName="p"),
