@@ -42,5 +42,5 @@ def find(cloud: Cloud, pipeline: str, step: Step, wanted: str, now: datetime) ->
                 continue
             for record in execution["Steps"]:
                 if record.get("Signature") == wanted and "CacheHitResult" not in record:
-                    return (execution, dict(record)) if now - record["EndTime"] <= lasts else None
+                    return (execution, dict(record)) if now - record["Clock"] <= lasts else None
     return None

@@ -41,7 +41,8 @@ def running(cloud: Cloud) -> dict[str, ExecutionRun]:
 class ExecutionRun:
     """Takes one execution to its end. Its record is in the shape of DescribePipelineExecution, with ours besides:
 
-    `Definition` (text), `Values` (parameters), `Steps` (records in the shape of PipelineExecutionStep).
+    `Definition` (text), `Values` (parameters), `Steps` (records in the shape of PipelineExecutionStep, with `Signature`
+    for the cache and `Clock`, the time of their end by the clock that can be advanced).
     """
 
     def __init__(self, cloud: Cloud, record: Record, teller: Teller) -> None:
@@ -154,7 +155,7 @@ class ExecutionRun:
                 changes["FailureReason"] = reason[:LONGEST_REASON]
             record |= changes
             if record["StepStatus"] in ("Succeeded", "Failed", "Stopped"):
-                record["EndTime"] = self._cloud.now()
+                record |= {"EndTime": self._cloud.now(), "Clock": self._cloud.clock.now()}
             self._record["LastModifiedTime"] = self._cloud.now()
             if record["StepStatus"] != previous:
                 self._teller.step(self._record, dict(record), previous)
