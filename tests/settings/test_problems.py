@@ -85,6 +85,7 @@ Wrong = Callable[..., list[str]]
         ("[feature_groups.customer.about.chrun]\nowner = 'x'", 'development.toml:1: feature_groups.customer.about.chrun: not one of the group\'s features; did you mean "churn"?'),
         ("[feature_groups.customer.about.churn]\nowner = 'ann@example.com'", 'development.toml:2: feature_groups.customer.about.churn.owner = "ann@example.com": letters, digits, spaces and _ . : / = + - only, which is what SageMaker takes'),
         ("[feature_groups.customer.access]\nanalysts = ['ann']", 'development.toml:2: feature_groups.customer.access.analysts = "ann": the ARN of an IAM role or user, or an account as arn:aws:iam::123456789012:root'),
+        ("[registry]\nreaders = ['12345']", 'development.toml:2: registry.readers = "12345": an AWS account: twelve digits, in quotes'),
         ("[feature_groups.customer]\nfreshness = '8d'", 'development.toml:2: feature_groups.customer.freshness = "8d": how old the newest record may be, as 2d, 12h or 30m; seven days at most'),
         ("[feature_groups.customer]\nfreshness = '90'", 'development.toml:2: feature_groups.customer.freshness = "90": how old the newest record may be, as 2d, 12h or 30m; seven days at most'),
         ("[workloads.new]\nsource = '.'\nimage = 'a/b'\nchannels = { train = '.' }", "development.toml:1: workloads.new.model_package_group: missing"),

@@ -36,6 +36,17 @@ def test_workloads_that_share_a_registry_have_one() -> None:
     assert found["model_package_group.churn"].description == "The first"
 
 
+def test_other_accounts_see_the_registry_where_the_settings_say_so() -> None:
+    registry = features(registry={"readers": ["333333333333", "210987654321"]})["model_package_group.churn"]
+    (statement,) = registry.policy["Statement"]
+    assert statement["Principal"]["AWS"] == ["arn:aws:iam::210987654321:root", "arn:aws:iam::333333333333:root"]
+    arn = "arn:aws:sagemaker:us-east-1:123456789012"
+    name = "mlplat-development-churn"
+    assert statement["Resource"] == [f"{arn}:model-package-group/{name}", f"{arn}:model-package/{name}/*"]
+    assert all(action.partition(":")[2].startswith(("Describe", "List")) for action in statement["Action"])
+    assert features()["model_package_group.churn"].policy == {}
+
+
 def test_offline_records_go_to_the_processed_bucket_and_our_own_database() -> None:
     group = features()["feature_group.customer"]
     assert group.offline == {

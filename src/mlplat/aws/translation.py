@@ -22,7 +22,8 @@ UNKNOWN_CALLER = re.compile(r"not able to validate the provided access credentia
 """EC2's words with AuthFailure, which has other meanings too: no valid credentials, or a region not opted in to."""
 
 _SAGEMAKER_ABSENT = (
-    r"Could not find|RecordNotFound|Requested resource not found|does not exist|Cannot find Model Package Group"
+    r"Could not find|RecordNotFound|Requested resource not found|does not exist"
+    r"|Cannot find (Model Package Group|resource policy)"
 )
 ABSENT: Mapping[str, Sequence[tuple[str, str]]] = {
     "sagemaker": (("ValidationException", _SAGEMAKER_ABSENT), ("ResourceNotFound(Exception)?", "")),

@@ -176,6 +176,16 @@ class Access(Section):
     source_account_condition: bool = False
 
 
+Account = Annotated[str, matching(r"\d{12}", "an AWS account: twelve digits, in quotes")]
+
+
+class Registry(Section):
+    """The groups of model versions."""
+
+    readers: list[Account] = []
+    """Other accounts that see all of them."""
+
+
 class Training(Section):
     """Where jobs run, unless their workload says otherwise."""
 
@@ -220,6 +230,7 @@ class Settings(BaseSettings):
     network: Network = Network()
     logs: Logs = Logs()
     access: Access = Access()
+    registry: Registry = Registry()
     training: Training = Training()
     serving: Serving = Serving()
     monitoring: Monitoring = Monitoring()

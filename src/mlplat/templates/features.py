@@ -37,7 +37,7 @@ def ml_feature_store(settings: Settings, place: Place, _releases: Mapping[str, R
     registries = [
         Declared(
             f"{NAME}.model_package_group.{name}",
-            ModelPackageGroup(name=place.name(name), description=packages[name]),
+            _registry(settings, place, place.name(name), packages[name]),
         )
         for name in sorted(packages)
     ]
@@ -53,6 +53,25 @@ def ml_feature_store(settings: Settings, place: Place, _releases: Mapping[str, R
         *access(settings, place),
         *monitoring(settings, place, names),
     ]
+
+
+def _registry(settings: Settings, place: Place, name: str, description: str) -> ModelPackageGroup:
+    """What other accounts need to see a group and its versions (developer guide, "Set up discoverability")."""
+    if not settings.registry.readers:
+        return ModelPackageGroup(name=name, description=description)
+    readers = [f"arn:{place.partition}:iam::{account}:root" for account in sorted(set(settings.registry.readers))]
+    see = {
+        "Sid": "SeeVersions",
+        "Effect": "Allow",
+        "Principal": {"AWS": readers},
+        "Action": [
+            f"sagemaker:{each}" for each in ("DescribeModelPackage", "DescribeModelPackageGroup", "ListModelPackages")
+        ],
+        "Resource": [
+            place.arn("sagemaker", each) for each in (f"model-package-group/{name}", f"model-package/{name}/*")
+        ],
+    }
+    return ModelPackageGroup(name=name, description=description, policy=document(see))
 
 
 def _work_group(place: Place) -> AthenaWorkGroup:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from mlplat.errors import ApiError, NotSettled
 from mlplat.resources import ModelPackageGroup
 
 GROUP = ModelPackageGroup(name="churn")
+NO_POLICY = Refusal("ValidationException", f"Cannot find resource policy for: {ARN}:model-package-group/churn")
 
 
 def there(status: str) -> dict[str, Any]:
@@ -23,12 +25,46 @@ def there(status: str) -> dict[str, Any]:
     }
 
 
+def readable(name: str, *accounts: str) -> dict[str, Any]:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": [f"arn:aws:iam::{each}:root" for each in accounts]},
+        "Action": ["sagemaker:DescribeModelPackage", "sagemaker:ListModelPackages"],
+        "Resource": [f"{ARN}:model-package-group/{name}", f"{ARN}:model-package/{name}/*"],
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
 class TestModelPackageGroup(KindContract):
     def desired(self, world: World) -> ModelPackageGroup:
-        return ModelPackageGroup(name=f"contract-{world.suffix}", description="For a test")
+        name = f"contract-{world.suffix}"
+        return ModelPackageGroup(name=name, description="For a test", policy=readable(name, "210987654321"))
 
     def changes(self, world: World) -> dict[str, Any]:
-        return {"name": f"other-{world.suffix}", "description": "For another test"}
+        other = readable(f"contract-{world.suffix}", "210987654321", "333333333333")
+        return {"name": f"other-{world.suffix}", "description": "For another test", "policy": other}
+
+
+def test_access_that_is_not_declared_any_more_is_taken_back(world: World) -> None:
+    group = TestModelPackageGroup().desired(world)
+    group.create(world.aws)
+    plain = replace(group, policy={})
+    seen = plain.describe(world.aws)
+    assert seen is not None
+    assert [each.field for each in plain.compare(seen)] == ["policy"]
+    plain.update(world.aws, seen, frozenset({"policy"}))
+    plain.update(world.aws, seen, frozenset({"policy"}))
+    seen = plain.describe(world.aws)
+    assert seen is not None
+    assert plain.compare(seen) == []
+    plain.delete(world.aws, plain.name)
+
+
+def test_a_policy_about_something_else_is_refused(world: World) -> None:
+    group = replace(TestModelPackageGroup().desired(world), policy=readable("other", "210987654321"))
+    with pytest.raises(ApiError, match="model-package-group/other"):
+        group.create(world.aws)
+    group.delete(world.aws, group.name)
 
 
 def test_versions_are_data_and_emptying_deletes_them(world: World) -> None:
@@ -45,7 +81,12 @@ def test_versions_are_data_and_emptying_deletes_them(world: World) -> None:
 
 def test_a_group_that_is_being_made_or_deleted_is_waited_for() -> None:
     seen = GROUP.describe(
-        Scripted({"DescribeModelPackageGroup": [there("Pending"), there("InProgress"), there("Completed")]}).session()
+        Scripted(
+            {
+                "DescribeModelPackageGroup": [there("Pending"), there("InProgress"), there("Completed")],
+                "GetModelPackageGroupPolicy": NO_POLICY,
+            }
+        ).session()
     )
     assert seen is not None
     assert seen.failed is None
@@ -57,7 +98,8 @@ def test_a_group_that_is_being_made_or_deleted_is_waited_for() -> None:
 
 def test_a_group_that_failed_says_so() -> None:
     created = {"ModelPackageGroupArn": f"{ARN}:model-package-group/churn"}
-    scripted = Scripted({"CreateModelPackageGroup": created, "DescribeModelPackageGroup": there("Failed")})
+    failed = {"DescribeModelPackageGroup": there("Failed"), "GetModelPackageGroupPolicy": NO_POLICY}
+    scripted = Scripted({"CreateModelPackageGroup": created, **failed})
     with pytest.raises(NotSettled, match="creating model_package_group churn: it is Failed"):
         GROUP.create(scripted.session())
     seen = GROUP.describe(scripted.session())

@@ -10,6 +10,7 @@ from mlplat.localcloud.sagemaker.notebooks import NotebookInstances
 from mlplat.localcloud.sagemaker.processing_jobs import ProcessingJobs
 from mlplat.localcloud.sagemaker.record_metrics import MeteredFeatureStoreRuntime
 from mlplat.localcloud.sagemaker.registry import ModelPackageGroups, ModelPackages
+from mlplat.localcloud.sagemaker.registry_policies import ModelPackageGroupPolicies
 from mlplat.localcloud.sagemaker.runtime import SageMakerRuntime
 from mlplat.localcloud.sagemaker.search import Search
 from mlplat.localcloud.sagemaker.tags import Tags
@@ -26,6 +27,7 @@ FAMILIES: tuple[type, ...] = (
     FeatureMetadata,
     ModelPackageGroups,
     ModelPackages,
+    ModelPackageGroupPolicies,
     Tags,
     MeteredFeatureStoreRuntime,
     TrainingJobs,

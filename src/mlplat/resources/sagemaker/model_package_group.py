@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from mlplat.aws import Session, tag_list
 from mlplat.errors import ApiError, NotSettled
 from mlplat.resources.base import Observed, Resource
+from mlplat.resources.policy import Document, canonical
 from mlplat.resources.sagemaker import Description, claim, settled, tags_of
 
 SETTLES_WITHIN = 600.0
@@ -21,6 +23,7 @@ class ModelPackageGroup(Resource):
 
     There is no UpdateModelPackageGroup: a description is given once. Deleting a group that holds versions is
     refused (ConflictException), and deletion is asynchronous: a new group of that name must wait for it.
+    Other accounts see it by its resource policy (developer guide, "Deploy a Model Version from a Different Account").
     """
 
     kind: ClassVar[str] = "model_package_group"
@@ -29,6 +32,12 @@ class ModelPackageGroup(Resource):
     keeps_data: ClassVar[bool] = True
 
     description: str = ""
+    policy: Document = field(default_factory=dict)
+    """Its resource policy; an empty one is none, and what has one loses it: access isn't left behind."""
+
+    def desired(self) -> dict[str, Any]:
+        """The fields, with the policy in the form that `describe` gives it."""
+        return {**super().desired(), "policy": canonical(self.policy) if self.policy else {}}
 
     def describe(self, aws: Session, id: str | None = None) -> Observed | None:
         """The group, once it is neither being made nor being deleted."""
@@ -39,7 +48,7 @@ class ModelPackageGroup(Resource):
         status = answer["ModelPackageGroupStatus"]
         return Observed(
             id=name,
-            fields={"name": name},
+            fields={"name": name, "policy": _policy(aws, name)},
             outputs={"name": name, "arn": arn},
             tags=tags_of(aws, arn),
             failed=None if status == "Completed" else f"the group is {status}",
@@ -55,11 +64,19 @@ class ModelPackageGroup(Resource):
         if answer is None or answer["ModelPackageGroupStatus"] != "Completed":
             status = answer["ModelPackageGroupStatus"] if answer else "gone"
             raise NotSettled(f"creating model_package_group {self.name}: it is {status}", hint="mlplat apply")
+        if self.policy:
+            self._put_policy(aws)
         return self.name
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
-        """Only tags can change."""
-        claim(aws, seen.outputs["arn"])
+        """Only tags and the policy can change."""
+        if "tags" in changed:
+            claim(aws, seen.outputs["arn"])
+        if "policy" in changed and self.policy:
+            self._put_policy(aws)
+        elif "policy" in changed:
+            with aws.gone_is_fine():
+                aws.client("sagemaker").delete_model_package_group_policy(ModelPackageGroupName=self.name)
 
     def delete(self, aws: Session, id: str) -> None:
         """Delete the group and wait until its name is free."""
@@ -80,6 +97,10 @@ class ModelPackageGroup(Resource):
             with aws.gone_is_fine():
                 aws.client("sagemaker").delete_model_package(ModelPackageName=arn)
         aws.wait(f"the versions of {id} to go", lambda: self._versions(aws, id), lambda left: not left, within=120.0)
+
+    def _put_policy(self, aws: Session) -> None:
+        text = json.dumps(self.policy)
+        aws.client("sagemaker").put_model_package_group_policy(ModelPackageGroupName=self.name, ResourcePolicy=text)
 
     def _delete(self, aws: Session, id: str) -> None:
         call = aws.client("sagemaker").delete_model_package_group
@@ -106,6 +127,11 @@ class ModelPackageGroup(Resource):
             within=SETTLES_WITHIN,
             made=made,
         )
+
+
+def _policy(aws: Session, name: str) -> dict[str, Any]:
+    found = aws.find(lambda: aws.client("sagemaker").get_model_package_group_policy(ModelPackageGroupName=name))
+    return {} if found is None else canonical(json.loads(found["ResourcePolicy"]))
 
 
 def _moving(answer: Description) -> Collection[str]:
