@@ -14,6 +14,8 @@ from tests.conftest import RunningCloud
 from tests.localcloud.hosted import Hosted
 from tests.localcloud.jobs import TRUST, Jobs, channel, until
 from tests.localcloud.pipelines import PipelineCalls
+from tests.localcloud.test_crawlers import Crawls
+from tests.localcloud.test_glue_jobs import GlueJobs
 from tests.localcloud.test_lambdas import Functions
 
 from mlplat.localcloud import daemon
@@ -373,3 +375,32 @@ def test_whoever_starts_a_pipeline_needs_to_be_allowed(strict: RunningCloud) -> 
     assert f"sagemaker:StartPipelineExecution on resource: {arn}" in text
     allow(strict, role, {"Action": "sagemaker:StartPipelineExecution", "Resource": arn})
     calls.wait(session.client("sagemaker").start_pipeline_execution(PipelineName=name)["PipelineExecutionArn"])
+
+
+def test_glue_acts_as_the_role_of_a_job_or_crawler(strict: RunningCloud) -> None:
+    glue, crawls = GlueJobs(strict), Crawls(strict)
+    read = f"import boto3; boto3.client('s3').get_object(Bucket='{glue.jobs.bucket}', Key='secret')"
+    glue.jobs.put("secret", "x")
+    script = {"Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{glue.jobs.bucket}/*.py"}
+    run = glue.run(read)
+    assert "s3:GetObject" in run["ErrorMessage"] and run["ErrorMessage"].startswith("Could not download s3://")
+    allow(strict, glue.role, script, LOGS)
+    assert "(AccessDenied) when calling the GetObject operation" in glue.run(read)["ErrorMessage"]
+    allow(strict, glue.role, objects(glue.jobs.bucket, "GetObject"), LOGS)
+    assert glue.run(read)["JobRunState"] == "SUCCEEDED"
+    crawls.jobs.put("raw/1.csv", "a,b\n1,x\n2,y\n")
+    crawls.create()
+    listed = {"Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{crawls.jobs.bucket}"}
+    allow(strict, crawls.role, listed, objects(crawls.jobs.bucket, "GetObject"), LOGS)
+    last = crawls.crawl()
+    assert last["Status"] == "FAILED" and "not authorized to perform: glue:GetDatabase" in last["ErrorMessage"]
+    allow(
+        strict,
+        crawls.role,
+        listed,
+        objects(crawls.jobs.bucket, "GetObject"),
+        LOGS,
+        {"Action": "glue:*", "Resource": "*"},
+    )
+    assert crawls.crawl()["Status"] == "SUCCEEDED"
+    assert sorted(crawls.tables()) == ["raw"]

@@ -7,6 +7,9 @@ from typing import Any
 
 from mlplat.localcloud.pipelines.expressions import is_expression
 
+REFUSED = {"CreateModelPackageInput": ("CertifyForMarketplace",)}
+"""Members that the API has and pipelines reject, by shape. Source: the SDK's ModelStep."""
+
 
 def faults(value: Any, shape: Any, *, left_out: str = "") -> Iterator[str]:
     """What is wrong, in AWS's words as far as they are recorded. `left_out` is a required member that AWS fills in.
@@ -37,7 +40,7 @@ def _structure(value: Any, shape: Any, left_out: str) -> Iterator[str]:
         yield "Expecting start of Json Object."
         return
     for name in value:
-        if name not in shape.members:
+        if name not in shape.members or name in REFUSED.get(shape.name, ()):
             yield f"Unknown property '{name}' of {shape.name}."  # wording not verified
     for name in shape.required_members:
         if name not in value and name != left_out and not _is_token(shape.members[name]):

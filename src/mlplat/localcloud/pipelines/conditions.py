@@ -60,4 +60,6 @@ def fault(condition: Any) -> str | None:
     if missing := [name for name in MEMBERS[kind] if name not in condition]:
         return f"The condition {kind} requires {', '.join(missing)}."
     inside = condition["Conditions"] if kind == "Or" else []
-    return next((found for found in map(fault, inside) if found), None)
+    if isinstance(condition.get("Values", []), list) and isinstance(inside, list):
+        return next((found for found in map(fault, inside) if found), None)
+    return "Expecting start of Json Array."

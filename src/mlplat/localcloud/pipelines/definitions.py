@@ -14,7 +14,7 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from mlplat.localcloud.pipelines import arguments, conditions, durations
+from mlplat.localcloud.pipelines import arguments, conditions, durations, forms
 from mlplat.localcloud.pipelines.expressions import Unresolved, references
 from mlplat.localcloud.pipelines.parameters import Parameter
 from mlplat.localcloud.pipelines.step_types import CACHEABLE, MAKING, NOT_RUN, OTHERS, RETRYABLE, VERSION
@@ -115,8 +115,8 @@ def _steps(given: Any, branch: Branch | None) -> Iterator[Step]:
     if not isinstance(given, list):
         raise malformed("Expecting start of Json Array.")
     for document in given:
-        if not isinstance(document, dict):
-            raise malformed("Expecting start of Json Object.")
+        if wrong := forms.fault(document, forms.STEP):
+            raise malformed(wrong)
         step = _step(document, branch)
         _check_arguments(step)
         _check_policies(step)
@@ -135,11 +135,7 @@ def _step(document: Mapping[str, Any], branch: Branch | None) -> Step:
         raise invalid(f"The local cloud does not run steps of type {kind} (step {name}): it runs {_supported()}.")
     if kind not in MAKING and kind not in OTHERS:
         raise malformed(f"Unknown step type '{kind}' of step {name}.")
-    if not isinstance(document.get("Arguments") or {}, dict):
-        raise malformed("Expecting start of Json Object.")
     depends = document.get("DependsOn") or []
-    if not isinstance(depends, list):
-        raise malformed("Expecting start of Json Array.")
     step = Step(name, kind, document, frozenset(), branch)
     try:
         used = {each.name for each in references(_evaluated_part(step)) if each.kind == "Steps"}
@@ -174,10 +170,11 @@ def _check_arguments(step: Step) -> None:
         for fault in arguments.faults(given, _shape(made.create), left_out=made.name):
             raise malformed(f"{fault} (step {step.name})")
     elif step.type == "Condition":
-        listed = given.get("Conditions")
-        if not isinstance(listed, list) or not listed:
+        if wrong := forms.fault(given, forms.CONDITION_ARGUMENTS):
+            raise malformed(f"{wrong} (step {step.name})")
+        if not given.get("Conditions"):
             raise malformed(f"The step {step.name} has no Conditions.")
-        for wrong in filter(None, map(conditions.fault, listed)):
+        for wrong in filter(None, map(conditions.fault, given["Conditions"])):
             raise malformed(f"{wrong} (step {step.name})")
     elif step.type == "Lambda" and not step.document.get("FunctionArn"):
         raise malformed(f"The step {step.name} has no FunctionArn.")

@@ -14,7 +14,7 @@ from mlplat.localcloud.pipelines.expressions import text
 from mlplat.localcloud.pipelines.pipelines import find_pipeline, version_of
 from mlplat.localcloud.pipelines.telling import Teller
 from mlplat.localcloud.sagemaker.errors import conflict, invalid, not_found
-from mlplat.localcloud.sagemaker.job_lists import Members, page
+from mlplat.localcloud.sagemaker.job_lists import Members, page, part
 from mlplat.localcloud.sagemaker.registry import created_by
 
 Record = dict[str, Any]
@@ -71,9 +71,8 @@ class PipelineExecutions:
         with self._cloud.lock:
             values = self._find(request)["Values"]
         named = [{"Name": name, "Value": text(each)} for name, each in values.items()]
-        start, size = int(request.get("NextToken") or 0), int(request.get("MaxResults", 100))
-        more = start + size < len(named)
-        return {"PipelineParameters": named[start : start + size], "NextToken": str(start + size) if more else None}
+        found, token = part(named, request)
+        return {"PipelineParameters": found, "NextToken": token}
 
     def list_pipeline_executions(self, request: dict[str, Any]) -> dict[str, Any]:
         """Executions of a pipeline, newest first unless told otherwise."""
@@ -94,9 +93,8 @@ class PipelineExecutions:
             steps = [dict(each) for each in self._find(request)["Steps"]]
         if request.get("SortOrder", "Descending") == "Descending":
             steps.reverse()
-        start, size = int(request.get("NextToken") or 0), int(request.get("MaxResults", 100))
-        more = start + size < len(steps)
-        return {"PipelineExecutionSteps": steps[start : start + size], "NextToken": str(start + size) if more else None}
+        found, token = part(steps, request)
+        return {"PipelineExecutionSteps": found, "NextToken": token}
 
     def update_pipeline_execution(self, request: dict[str, Any]) -> dict[str, Any]:
         """Another name or description, or fewer steps at once."""

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mlplat.localcloud.pipelines import forms
+
 FUNCTIONS = ("Get", "Std:Join", "Std:JsonGet")
 
 NAMED_BY = ("OutputName", "InputName", "ChannelName", "MetricName", "VariantName", "Name")
@@ -66,6 +68,8 @@ def is_expression(value: Any) -> bool:
 
 def references(value: Any) -> Iterator[Reference]:
     """Everything that is got anywhere in a value. Raises Unresolved for what can't be read."""
+    if is_expression(value):
+        _check(value)
     if is_expression(value) and "Get" in value:
         yield Reference.parse(value["Get"])
     elif isinstance(value, Mapping):
@@ -74,6 +78,20 @@ def references(value: Any) -> Iterator[Reference]:
     elif isinstance(value, list):
         for each in value:
             yield from references(each)
+
+
+def _check(expression: Mapping[str, Any]) -> None:
+    """Raises Unresolved for a function that lacks what it works on."""
+    ((function, inside),) = expression.items()
+    wrong = None
+    if function == "Std:Join":
+        wrong = forms.fault(inside, forms.JOIN) or ("Values" not in inside and "Std:Join has no Values")
+    elif function == "Std:JsonGet":
+        wrong = forms.fault(inside, forms.JSON_GET)
+        if not wrong and ("Path" not in inside or ("PropertyFile" in inside) == ("S3Uri" in inside)):
+            wrong = "Std:JsonGet has a Path, and either a PropertyFile or an S3Uri"
+    if wrong:
+        raise Unresolved(str(wrong))
 
 
 def evaluated(value: Any, scope: Scope) -> Any:

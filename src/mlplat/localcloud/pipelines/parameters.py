@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlplat.localcloud.pipelines import forms
 from mlplat.localcloud.sagemaker.errors import invalid
 
 
@@ -48,6 +49,8 @@ class Parameter:
             raise ValueError(f"Invalid parameter name: {name}.")
         if kind not in TYPES:
             raise ValueError(f"Unknown type '{kind}' of parameter {name}.")
+        if wrong := forms.fault(document, forms.PARAMETER):
+            raise ValueError(wrong)
         made = cls(name, kind, document.get("DefaultValue"), tuple(document.get("EnumValues") or ()))
         if made.default is not None and not made.is_fitting(made.default):
             raise ValueError(f"The default value of parameter {name} is not a {kind}, or not among its EnumValues.")

@@ -9,7 +9,7 @@ from typing import Any
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.pipelines import definitions
 from mlplat.localcloud.sagemaker.errors import conflict, invalid, not_found
-from mlplat.localcloud.sagemaker.job_lists import Members, page
+from mlplat.localcloud.sagemaker.job_lists import Members, page, part
 from mlplat.localcloud.sagemaker.registry import created_by
 
 Record = dict[str, Any]
@@ -95,10 +95,8 @@ class Pipelines:
             versions = [{**each, "PipelineArn": found["PipelineArn"]} for each in found["Versions"]]
         if request.get("SortOrder", "Descending") == "Descending":
             versions.reverse()
-        start, size = int(request.get("NextToken") or 0), int(request.get("MaxResults", 100))
-        more = start + size < len(versions)
-        token = str(start + size) if more else None
-        return {"PipelineVersionSummaries": versions[start : start + size], "NextToken": token}
+        listed, token = part(versions, request)
+        return {"PipelineVersionSummaries": listed, "NextToken": token}
 
     def delete_pipeline(self, request: dict[str, Any]) -> dict[str, Any]:
         """Delete a pipeline with all its executions, in the background; none may be running (API reference)."""

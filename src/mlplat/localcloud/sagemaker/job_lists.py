@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -31,6 +31,13 @@ def page(
     start, size = _offset(request.get("NextToken")), int(request.get("MaxResults", PAGE))
     more = start + size < len(chosen)
     return chosen[start : start + size], _token(start + size) if more else None
+
+
+def part(found: Sequence[Any], request: Mapping[str, Any], size: int = 100) -> tuple[list[Any], str | None]:
+    """The page of a list that has its order already, and the token of the next."""
+    start = _offset(request.get("NextToken"))
+    end = start + int(request.get("MaxResults", size))
+    return list(found[start:end]), _token(end) if end < len(found) else None
 
 
 def _wanted(job: Mapping[str, Any], request: Mapping[str, Any], members: Members) -> bool:
