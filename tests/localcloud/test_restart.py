@@ -24,6 +24,7 @@ from tests.localcloud.test_glue_jobs import GlueJobs
 from mlplat.errors import LocalCloudError
 from mlplat.localcloud import daemon, processes
 from mlplat.localcloud.executors.progress import ENDED_MEANWHILE
+from mlplat.localcloud.sagemaker import record_metrics
 from mlplat.localcloud.store import Store
 from mlplat.localcloud.supervisor import TAG
 from mlplat.reconciler.apply import apply
@@ -122,6 +123,10 @@ def fill_features(cloud: RunningCloud, hosted: Hosted) -> None:
     until(
         lambda: hosted.s3.list_objects_v2(Bucket=hosted.bucket, Prefix="offline").get("Contents", ()),
         lambda found: any(each["Key"].endswith(".parquet") for each in found),
+    )
+    until(  # the request is counted a few seconds later
+        lambda: cloud.client("cloudwatch").list_metrics(Namespace=record_metrics.NAMESPACE)["Metrics"],
+        lambda found: len(found) > 0,
     )
 
 

@@ -1,4 +1,6 @@
-"""The SDK v3's torchrun driver on two hosts, unmodified. What PyTorch does is faked: it is not installed here.
+"""The SDK v3's distributed drivers, unmodified: torchrun on two hosts, and what MPI lacks here.
+
+What PyTorch does is faked: it is not installed here.
 
 The fake launcher does what torchrun does with the driver's arguments: a process per worker, RANK, WORLD_SIZE and
 MASTER_ADDR in its environment. That the workers find each other at this address is real.
@@ -10,10 +12,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.localcloud.jobs import Jobs
+
+from mlplat.localcloud.executors import drivers
 
 TORCHRUN = """#!/usr/bin/env python3
 import argparse, os, subprocess, sys
@@ -58,11 +63,11 @@ import json, sys
 import boto3
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, OutputDataConfig, SourceCode
-from sagemaker.train.distributed import Torchrun
+from sagemaker.train import distributed
 
 trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
 allowed = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-iam, name = boto3.client("iam"), "sdk-distributed"
+iam, name = boto3.client("iam"), sys.argv[3]
 role = iam.create_role(
     RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
 )["Role"]["Arn"]
@@ -73,8 +78,8 @@ boto3.client("s3").create_bucket(Bucket=name)
 trainer = ModelTrainer(
     training_image="763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.5-cpu-py311",
     source_code=SourceCode(source_dir="source", entry_script="train.py"),
-    distributed=Torchrun(process_count_per_node=2),
-    compute=Compute(instance_type="ml.m5.large", instance_count=2, volume_size_in_gb=5),
+    distributed=getattr(distributed, sys.argv[4])(process_count_per_node=2),
+    compute=Compute(instance_type="ml.m5.large", instance_count=int(sys.argv[5]), volume_size_in_gb=5),
     output_data_config=OutputDataConfig(s3_output_path=f"s3://{name}/out"),
     environment={"PATH": f"{sys.argv[1]}:{sys.argv[2]}", "PYTHONPATH": sys.argv[1]},
     base_job_name=name,
@@ -86,21 +91,55 @@ print(trainer._latest_training_job.training_job_name)
 """
 
 
-@pytest.mark.e2e
-def test_torchrun_on_two_hosts(cloud: Any, tmp_path: Path) -> None:
+def trained(cloud: Any, folder: Path, driver: str, instances: int) -> dict[str, Any]:
+    """The job that the program has started, once it has ended."""
     files = {"source/train.py": TRAIN, "fake/torchrun": TORCHRUN, "fake/torch.py": "__version__ = '2.5.0'\n"}
     for name, text in files.items():
-        path = tmp_path / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(0o755)
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **cloud.environment}
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "fake"), programs]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **cloud.environment}
+    words = [str(folder / "fake"), programs, f"sdk-{driver.lower()}", driver, str(instances)]
+    command = [sys.executable, "-c", PROGRAM, *words]
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    jobs = Jobs(cloud)
-    job = jobs.wait(done.stdout.splitlines()[-1])
+    return Jobs(cloud).wait(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.e2e
+def test_torchrun_on_two_hosts(cloud: Any, tmp_path: Path) -> None:
+    job = trained(cloud, tmp_path, "Torchrun", 2)
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
-    files_made = jobs.unpacked(job["ModelArtifacts"]["S3ModelArtifacts"])
+    files_made = Jobs(cloud).unpacked(job["ModelArtifacts"]["S3ModelArtifacts"])
     assert files_made == {"ranks": b"[0, 1, 2, 3] 3 algo-1"}
+
+
+@pytest.mark.e2e
+def test_mpi_on_two_hosts_is_refused_with_what_it_lacks(cloud: Any, tmp_path: Path) -> None:
+    job = trained(cloud, tmp_path, "MPI", 2)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("ClientError: the SDK's MPI driver connects its instances by SSH")
+
+
+def test_what_a_driver_needs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Workspace:
+        def channel(self, name: str) -> Path:
+            return tmp_path / name
+
+    class OneHost:
+        hosts = (SimpleNamespace(workspace=Workspace()),)
+
+    def asked(driver: str | None) -> str | None:
+        (tmp_path / "sm_drivers").mkdir(exist_ok=True)
+        (tmp_path / "sm_drivers" / "sm_train.sh").write_text(f"python drivers/{driver}\n" if driver else "")
+        return drivers.why_not(OneHost(), {"PATH": str(tmp_path)})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(drivers, "SSHD", tmp_path / "sshd")
+    assert asked(None) is None and asked("basic_script_driver.py") is None
+    assert "needs torchrun," in str(asked("torchrun_driver.py"))
+    assert f"needs mpirun and {tmp_path / 'sshd'}," in str(asked("mpi_driver.py"))
+    for name in ("mpirun", "sshd"):
+        (tmp_path / name).touch(0o755)
+    assert asked("mpi_driver.py") is None

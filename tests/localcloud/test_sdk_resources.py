@@ -71,6 +71,41 @@ group.wait_for_delete(poll=1, timeout=60)
 print("said", "gone")
 """
 
+DATASET = """
+import sys, time
+import boto3, pandas
+from sagemaker.core.helper.session_helper import Session
+from sagemaker.mlops.feature_store import (
+    DatasetBuilder, FeatureGroupManager, FeatureMetadata, FeatureParameter, OfflineStoreConfig, OnlineStoreConfig,
+    S3StorageConfig, ingest_dataframe, load_feature_definitions_from_dataframe,
+)
+
+bucket, role, name = sys.argv[1:]
+days = [f"2026-01-0{day}T00:00:00Z" for day in (1, 2, 3)]
+rows = pandas.DataFrame({"id": ["a", "b", "a"], "at": days, "score": [1.5, 2, 3]})
+rows = rows.astype({"id": "string", "at": "string"})
+group = FeatureGroupManager.create(
+    feature_group_name=name, record_identifier_feature_name="id", event_time_feature_name="at", role_arn=role,
+    feature_definitions=load_feature_definitions_from_dataframe(rows),
+    online_store_config=OnlineStoreConfig(enable_online_store=True),
+    offline_store_config=OfflineStoreConfig(s3_storage_config=S3StorageConfig(s3_uri=f"s3://{bucket}/offline")),
+)
+group.wait_for_status("Created", poll=1, timeout=60)
+ingest_dataframe(feature_group_name=name, data_frame=rows, max_workers=1, wait=True)
+metadata = FeatureMetadata.get(feature_group_name=name, feature_name="score")
+metadata.update(description="how good", parameter_additions=[FeatureParameter(key="unit", value="points")])
+print("said", metadata.refresh().description, [(each.key, each.value) for each in metadata.parameters])
+s3 = boto3.client("s3")
+while not s3.list_objects_v2(Bucket=bucket, Prefix="offline/").get("KeyCount"):
+    time.sleep(0.5)
+group = group.refresh()
+newest = DatasetBuilder.create(group, f"s3://{bucket}/out", Session())
+newest = newest.with_number_of_recent_records_by_record_identifier(1)
+for built in (DatasetBuilder.create(group, f"s3://{bucket}/out", Session()), newest):
+    frame, query = built.to_dataframe()
+    print("said", sorted(zip(frame["id"], frame["score"])))
+"""
+
 
 @pytest.fixture
 def hosted(cloud: Any) -> Iterator[Hosted]:
@@ -103,4 +138,14 @@ def test_feature_group(hosted: Hosted, tmp_path: Path) -> None:
         "['b', '2026-01-02T00:00:00Z', '2.5']",
         "Unassigned",
         "gone",
+    ]
+
+
+@pytest.mark.e2e
+def test_metadata_and_a_dataset(hosted: Hosted, tmp_path: Path) -> None:
+    said = run(hosted, tmp_path, DATASET, hosted.bucket, hosted.role, f"sdk-{hosted.mark}")
+    assert said == [
+        "how good [('unit', 'points')]",
+        "[('a', 1.5), ('a', 3.0), ('b', 2.0)]",
+        "[('a', 3.0), ('b', 2.0)]",
     ]

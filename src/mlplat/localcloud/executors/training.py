@@ -17,7 +17,7 @@ from typing import Any
 
 from mlplat.localcloud.access import acting
 from mlplat.localcloud.cloud import Cloud
-from mlplat.localcloud.executors import images, training_config
+from mlplat.localcloud.executors import drivers, images, training_config
 from mlplat.localcloud.executors.cluster import GRACE, Cluster, End, Host
 from mlplat.localcloud.executors.metrics import JobMetrics
 from mlplat.localcloud.executors.mirror import Copying
@@ -162,6 +162,8 @@ class TrainingRun:
         """Run the container's program on every host; how it ended. Raises JobFailed when it fails by itself."""
         definitions = self._job["AlgorithmSpecification"].get("MetricDefinitions", ())
         metrics = JobMetrics(self._cloud, self._name, definitions, self._measured)
+        if reason := drivers.why_not(self._cluster, self._environment(self._cluster.hosts[0])):
+            raise JobFailed(f"ClientError: {reason}")
         self._progress.enter("Training")
         copying = Copying(data.checkpoints())
         try:
