@@ -219,3 +219,30 @@ def test_parameters_that_do_not_fit(
     )
     assert code == "ValidationException"
     assert says in message
+
+
+def test_selected_steps_run_on_what_others_left(pipelines: PipelineCalls, two: tuple[str, str]) -> None:
+    name, source = two
+    wanted = {"SelectedSteps": [{"StepName": "Second"}], "SourcePipelineExecutionArn": source}
+    arn = pipelines.start(name, {"Word": "other"}, SelectiveExecutionConfig=wanted)
+    execution = pipelines.wait(arn)
+    assert (execution["PipelineExecutionStatus"], execution["SelectiveExecutionConfig"]) == ("Succeeded", wanted)
+    assert set(pipelines.steps(arn)) == {"Second"}
+    assert pipelines.read("Second/said") == f"hello 7 {arn.rpartition('/')[2]}"  # of the source's First
+    both = {"SelectedSteps": [{"StepName": "Second"}, {"StepName": "First"}], "SourcePipelineExecutionArn": source}
+    arn = pipelines.start(name, {"Word": "new"}, SelectiveExecutionConfig=both)
+    assert pipelines.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
+    assert pipelines.read("Second/said").startswith("new 7 ")
+    for config, says in (
+        ({"SelectedSteps": [{"StepName": "Third"}]}, "['Third'] are not defined"),
+        ({"SelectedSteps": [{"StepName": "Second"}]}, "needs ['First']"),
+    ):
+        parameters = [{"Name": "Word", "Value": "x"}]
+        code, message = pipelines.jobs.refused(
+            "start_pipeline_execution",
+            PipelineName=name,
+            PipelineParameters=parameters,
+            SelectiveExecutionConfig=config,
+        )
+        assert code == "ValidationException"
+        assert says in message

@@ -35,8 +35,6 @@ class PipelineExecutions:
 
     def start_pipeline_execution(self, request: dict[str, Any]) -> dict[str, Any]:
         """Start an execution with the pipeline as it is now; the same token starts it once."""
-        if "SelectiveExecutionConfig" in request:
-            raise invalid("The local cloud does not implement selective execution.")
         if "PipelineVersionAlias" in request:
             raise invalid("The local cloud does not implement aliases of pipeline versions.")
         tokens, token = self._cloud.store("pipeline_execution_tokens"), str(request["ClientRequestToken"])
@@ -161,7 +159,7 @@ class PipelineExecutions:
         definition = definitions.parse(version["PipelineDefinition"])
         now = self._cloud.now()
         number = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(ID_LENGTH))
-        kept = ("PipelineExecutionDescription", "ParallelismConfiguration")
+        kept = ("PipelineExecutionDescription", "ParallelismConfiguration", "SelectiveExecutionConfig")
         inherited = {name: pipeline[name] for name in ("ParallelismConfiguration",) if name in pipeline}
         return inherited | {name: request[name] for name in kept if name in request} | {
             "PipelineArn": pipeline["PipelineArn"],

@@ -13,7 +13,7 @@ from typing import Any
 from mlplat.localcloud import trust
 from mlplat.localcloud.access import acting
 from mlplat.localcloud.cloud import Cloud
-from mlplat.localcloud.pipelines import definitions, properties, step_runs
+from mlplat.localcloud.pipelines import definitions, properties, selections, step_runs
 from mlplat.localcloud.pipelines.definitions import Step
 from mlplat.localcloud.pipelines.expressions import Scope
 from mlplat.localcloud.pipelines.step_runs import Context
@@ -48,6 +48,7 @@ class ExecutionRun:
     def __init__(self, cloud: Cloud, record: Record, teller: Teller) -> None:
         self._cloud, self._record, self._teller = cloud, record, teller
         self._definition = definitions.parse(record["Definition"])
+        self._selection = selections.of(cloud, record, self._definition)
         self._role = acting(cloud, record["RoleArn"])
         self._ended: queue.Queue[Step] = queue.Queue()
         self._known: dict[str, Mapping[str, Any]] = {}
@@ -115,18 +116,20 @@ class ExecutionRun:
         if self._stopping.is_set() or reached:
             return []
         most = self._record.get("ParallelismConfiguration", {}).get("MaxParallelExecutionSteps", len(steps))
-        found = [each for name, each in steps.items() if name not in begun and self._may_begin(each, begun)]
+        left = [each for name, each in steps.items() if name not in begun and self._selection.runs(name)]
+        found = [each for each in left if self._may_begin(each, begun)]
         chosen = found[: max(0, most - under_way)]
         for step in chosen:
             self._enlist(step)
         return chosen
 
     def _may_begin(self, step: Step, begun: Mapping[str, Record]) -> bool:
-        if any(begun.get(name, {}).get("StepStatus") != "Succeeded" for name in step.after):
+        known = {**self._selection.earlier, **begun}
+        if any(known.get(name, {}).get("StepStatus") != "Succeeded" for name in step.after):
             return False
         if step.branch is None:
             return True
-        return bool(begun[step.branch.condition]["Metadata"]["Condition"]["Outcome"] == str(step.branch.outcome))
+        return bool(known[step.branch.condition]["Metadata"]["Condition"]["Outcome"] == str(step.branch.outcome))
 
     def _enlist(self, step: Step) -> None:
         record: Record = {
@@ -169,7 +172,8 @@ class ExecutionRun:
     def _scope(self) -> Scope:
         def found(name: str) -> Mapping[str, Any]:
             if name not in self._known:
-                record = next(each for each in self._record["Steps"] if each["StepName"] == name)
+                begun = {each["StepName"]: each for each in self._record["Steps"]}
+                record = begun.get(name) or self._selection.earlier[name]
                 self._known[name] = properties.of(self._role, self._definition.steps[name], record)
             return self._known[name]
 
