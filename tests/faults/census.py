@@ -37,6 +37,7 @@ SAGEMAKER = {
     "list_endpoints": ("Endpoints", "EndpointName", "EndpointArn"),
     "list_feature_groups": ("FeatureGroupSummaries", "FeatureGroupName", "FeatureGroupArn"),
     "list_model_package_groups": ("ModelPackageGroupSummaryList", "ModelPackageGroupName", "ModelPackageGroupArn"),
+    "list_pipelines": ("PipelineSummaries", "PipelineName", "PipelineArn"),
     "list_model_packages": ("ModelPackageSummaryList", "ModelPackageArn", "ModelPackageArn"),
 }
 GONE = frozenset({"deleted", "deleting"})
@@ -68,8 +69,7 @@ def _by_name(cloud: Clients, region: str) -> Iterator[tuple[str, str, dict[str, 
     s3, iam, logs, glue, kms, sagemaker = (
         cloud.client(service, region) for service in ("s3", "iam", "logs", "glue", "kms", "sagemaker")
     )
-    for bucket in s3.list_buckets()["Buckets"]:
-        yield "bucket", bucket["Name"], _bucket_tags(s3, bucket["Name"])
+    yield from _buckets(s3)
     for role in iam.list_roles()["Roles"]:
         yield "role", role["RoleName"], _map(iam.list_role_tags(RoleName=role["RoleName"])["Tags"])
     for group in logs.describe_log_groups()["logGroups"]:
@@ -80,6 +80,8 @@ def _by_name(cloud: Clients, region: str) -> Iterator[tuple[str, str, dict[str, 
         yield "glue_database", database["Name"], glue.get_tags(ResourceArn=arn)["Tags"]
         for table in glue.get_tables(DatabaseName=database["Name"])["TableList"]:
             yield "glue_table", table["Name"], {}
+    yield from _of_glue(glue, f"arn:aws:glue:{region}:{cloud.account}")
+    yield from _rules(cloud.client("events", region))
     athena = cloud.client("athena", region)
     for each in athena.list_work_groups()["WorkGroups"]:
         if each["Name"] != "primary":
@@ -91,6 +93,30 @@ def _by_name(cloud: Clients, region: str) -> Iterator[tuple[str, str, dict[str, 
         for each in getattr(sagemaker, operation)()[key]:
             tags = sagemaker.list_tags(ResourceArn=each[arn])["Tags"] if operation != "list_model_packages" else ()
             yield operation[5:-1], each[name], _map(tags)
+
+
+def _buckets(s3: Any) -> Iterator[tuple[str, str, dict[str, str]]]:
+    for bucket in s3.list_buckets()["Buckets"]:
+        yield "bucket", bucket["Name"], _bucket_tags(s3, bucket["Name"])
+        for each in s3.list_objects_v2(Bucket=bucket["Name"], Prefix="code/").get("Contents", ()):
+            tags = s3.get_object_tagging(Bucket=bucket["Name"], Key=each["Key"])["TagSet"]
+            yield "bucket_object", f"{bucket['Name']}/{each['Key']}", _map(tags)
+
+
+def _of_glue(glue: Any, arn: str) -> Iterator[tuple[str, str, dict[str, str]]]:
+    names = {
+        "job": glue.list_jobs()["JobNames"],
+        "trigger": glue.list_triggers()["TriggerNames"],
+        "crawler": glue.list_crawlers()["CrawlerNames"],
+    }
+    for kind, found in names.items():
+        for name in found:
+            yield f"glue_{kind}", name, glue.get_tags(ResourceArn=f"{arn}:{kind}/{name}")["Tags"]
+
+
+def _rules(events: Any) -> Iterator[tuple[str, str, dict[str, str]]]:
+    for rule in events.list_rules()["Rules"]:
+        yield "event_rule", rule["Name"], _map(events.list_tags_for_resource(ResourceARN=rule["Arn"])["Tags"])
 
 
 def _keys(kms: Any) -> Iterator[tuple[str, str, dict[str, str]]]:

@@ -130,5 +130,11 @@ def environ(request: AWSPreparedRequest) -> dict[str, Any]:
 
 def response(request: AWSPreparedRequest, reply: Reply) -> AWSResponse:
     """An answer as boto3 gets it from its HTTP library."""
-    raw = HTTPResponse(body=io.BytesIO(reply.body), headers=reply.headers, status=reply.status, preload_content=False)
+    raw = HTTPResponse(
+        body=io.BytesIO(reply.body),
+        headers=reply.headers,
+        status=reply.status,
+        preload_content=False,
+        request_method=request.method,  # the length that a HEAD tells is not that of its answer
+    )
     return AWSResponse(request.url, reply.status, raw.headers, raw)

@@ -20,6 +20,7 @@ THROTTLING: dict[str, Refusal] = {
     "athena": ("ThrottlingException", "Rate exceeded", 400),
     "cloudwatch": ("Throttling", "Rate exceeded", 400),
     "sns": ("Throttling", "Rate exceeded", 400),
+    "eventbridge": ("ThrottlingException", "Rate exceeded", 400),
     "cloudwatch-logs": ("ThrottlingException", "Rate exceeded", 400),
     "sagemaker": ("ThrottlingException", "Rate exceeded", 400),
     "resource-groups-tagging-api": ("ThrottledException", "Rate exceeded", 400),

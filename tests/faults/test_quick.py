@@ -28,7 +28,9 @@ def check_worth(worlds: Worlds) -> None:
     assert len(changes["update"]) > 20
     assert len(changes["destroy"]) > 40
     made = {call.service for calls in changes.values() for call in calls}
-    assert made == {"ec2", "s3", "kms", "iam", "glue", "athena", "cloudwatch", "cloudwatch-logs", "sagemaker", "sns"}
+    assert made == {
+        "ec2", "s3", "kms", "iam", "glue", "athena", "cloudwatch", "cloudwatch-logs", "eventbridge", "sagemaker", "sns",
+    }  # fmt: skip
 
 
 @pytest.mark.timeout(1200)  # a case that hangs is ended by `forks.PATIENCE`; a busy machine is only slow

@@ -30,6 +30,7 @@ PARALLELISM = 8
 KEY = f"mlplat/{STATE}"
 
 FEATURES = {"customer_id": "String", "event_time": "String", "minutes": "Fractional"}
+SCRIPT = Path(__file__).parents[2] / "examples" / "churn" / "transform.py"
 BEFORE: dict[str, Any] = {
     "network": {"nat": "none", "interface_endpoints": ["sagemaker.api"]},
     "workloads": {
@@ -42,6 +43,16 @@ BEFORE: dict[str, Any] = {
     },
     "endpoints": {"churn": {"workload": "churn"}},
     "monitoring": {"emails": ["a@example.com"], "feature_store": {"enabled": True}},
+    "transformations": {
+        "customer": {"script": SCRIPT, "source": "customers/", "schedule": "rate(1 day)"},
+        "nightly": {
+            "script": SCRIPT,
+            "source": "nightly/",
+            "feature_group": "customer",
+            "engine": "glue",
+            "schedule": "cron(0 3 * * ? *)",
+        },
+    },
 }
 AFTER: dict[str, Any] = {
     **BEFORE,
@@ -50,6 +61,11 @@ AFTER: dict[str, Any] = {
     "logs": {"retention_days": 90},
     "encryption": {"rotation": False},
     "monitoring": {"enabled": True, "emails": ["b@example.com"], "feature_store": {"enabled": True, "errors": 5}},
+    "crawler": {"schedule": "cron(0 4 * * ? *)"},
+    "transformations": {
+        "customer": {"script": SCRIPT, "source": "clients/", "schedule": "rate(6 hours)"},
+        "nightly": {**BEFORE["transformations"]["nightly"], "schedule": "cron(0 5 * * ? *)"},
+    },
 }
 
 
@@ -156,6 +172,7 @@ class World:
             "iam",
             "glue",
             "athena",
+            "events",
             "logs",
             "sts",
             "sagemaker",

@@ -127,6 +127,10 @@ def change_by_hand(platform: Platform, field: str, value: Any) -> None:
 
 def take_tags_off(world: World, kind: str, id: str) -> None:
     """As the console does it. A test's address has no kind in it, so the object is found by its tags."""
+    if kind == "bucket_object":  # which the tagging API leaves out
+        bucket, _, key = id.partition("/")
+        world.client("s3").delete_object_tagging(Bucket=bucket, Key=key)
+        return
     tagging = world.client("resourcegroupstaggingapi")
     mine = [{"Key": "mlplat:address", "Values": [world.address]}]
     found = tagging.get_resources(TagFilters=mine)["ResourceTagMappingList"]

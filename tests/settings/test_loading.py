@@ -34,7 +34,7 @@ def test_default_toml_says_what_is_built_in_and_leaves_no_key_out() -> None:
     written = tomllib.loads((CONFIG / "default.toml").read_text())
     built_in = Settings().model_dump(exclude_none=True)
     for name, value in built_in.items():
-        if name in ("feature_groups", "workloads", "endpoints", "moved"):
+        if name in ("feature_groups", "transformations", "workloads", "endpoints", "moved"):
             continue
         assert written.get(name) == value, name
 

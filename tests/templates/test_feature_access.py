@@ -34,7 +34,7 @@ def test_roles_are_for_groups_that_say_who_has_access() -> None:
         "role.customer_producer", "role.customer_consumer", "role.customer_analyst",
         "athena_work_group.customer_analyst",
     }  # fmt: skip
-    plain = of_template(platform(), "ml_feature_store")
+    plain = of_template(platform(crawler={"enabled": False}), "ml_feature_store")
     assert [address for address in plain if "role" in address] == ["role.feature_store"]
     assert "role.customer_analyst" not in access(offline=False)
     assert "role.customer_consumer" not in access(online=False)
@@ -108,7 +108,10 @@ def test_who_is_named_may_assume_it_else_the_account_decides() -> None:
 def test_names_of_capitals_and_of_the_greatest_length() -> None:
     place = Place("n" * 16, PLACE.account, "ap-southeast-1", "aws", PLACE.zones)
     groups = {"C" * 28: {**GROUP, "access": {}}}
-    found = of_template(platform(place, feature_groups=groups, workloads={}, endpoints={}), "ml_feature_store")
+    found = of_template(
+        platform(place, feature_groups=groups, workloads={}, endpoints={}, crawler={"enabled": False}),
+        "ml_feature_store",
+    )
     roles = [each.resource for each in found.values() if isinstance(each.resource, Role)]
     assert len({each.name for each in roles}) == 4
     assert all(len(each.name) <= 64 for each in roles)

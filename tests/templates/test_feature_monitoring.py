@@ -25,7 +25,7 @@ def alarms(**group: Any) -> dict[str, Alarm]:
 def test_nothing_is_watched_unless_it_is_asked_for() -> None:
     kinds = {each.resource.kind for each in platform().values()}
     assert not kinds & {"alarm", "dashboard", "topic"}
-    nothing = watched(feature_groups={}, workloads={}, endpoints={})
+    nothing = watched(feature_groups={}, workloads={}, endpoints={}, crawler={"enabled": False})
     assert set(nothing) == {"role.feature_store"}
 
 

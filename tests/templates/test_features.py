@@ -20,7 +20,7 @@ def test_a_group_for_each_in_the_settings_and_a_registry_for_each_workload() -> 
     found = features(feature_groups={"customer": GROUP, "call_log": GROUP})
     assert set(found) == {
         "role.feature_store", "feature_group.customer", "feature_group.call_log", "model_package_group.churn",
-        "athena_work_group.features",
+        "athena_work_group.features", "glue_crawler.raw", "role.crawler",
     }  # fmt: skip
     group, registry = found["feature_group.call_log"], found["model_package_group.churn"]
     assert isinstance(group, FeatureGroup)

@@ -33,6 +33,7 @@ ABSENT: Mapping[str, Sequence[tuple[str, str]]] = {
     "iam": (("NoSuchEntity", ""),),
     "glue": (("EntityNotFoundException", ""),),
     "logs": (("ResourceNotFoundException", ""),),
+    "events": (("ResourceNotFoundException", ""),),
     "athena": (("InvalidRequestException", r"WorkGroup .*is not found"),),
     "cloudwatch": (("ResourceNotFound(Exception)?|DashboardNotFoundError", ""),),
     "sns": (("(Resource)?NotFound(Exception)?", ""),),

@@ -54,3 +54,23 @@ def ls(
         found = data.ls(platform, where, prefix)
     rows = [[each["key"], each["bytes"], f"{each['modified']:%Y-%m-%d %H:%M}"] for each in found]
     output.table("", ["Key", "Bytes", "Modified"], rows, value=found)
+
+
+@app.command()
+def crawl(
+    namespace: NamespaceOption = None,
+    config: ConfigOption = None,
+    timeout: TimeoutOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make tables of the files in the raw bucket, a table for each folder, for SQL (`features query`)."""
+    from mlplat.workflows import catalog
+
+    platform = platform_of(namespace, config)
+    with output.working("looking through the raw bucket"), limited(platform, timeout):
+        found = catalog.crawl(platform)
+    rows = [[each.name, each.classification, each.columns, each.location] for each in found]
+    output.table("", ["Table", "Format", "Columns", "Folder"], rows, value=[each.to_json() for each in found])
+    if not found:
+        output.note("there are no files in the raw bucket")
+        output.hint("mlplat data put raw/FOLDER FILE")

@@ -72,6 +72,10 @@ class Tagging:
         for id, tags in list(self._backend("ec2").tags.items()):
             if kind := MISSED.get(id.partition("-")[0]):
                 yield self._cloud.arn(f"{kind}/{id}", "ec2"), dict(tags)
+        events = self._backend("events")
+        for bus in list(events.event_buses.values()):  # moto lists the buses alone
+            for rule in list(bus.rules.values()):
+                yield rule.arn, dict(events.tagger.get_tag_dict_for_resource(rule.arn))
         with self._cloud.lock:
             yield from [(arn, dict(tags)) for arn, tags in self._cloud.tags.items()]
 

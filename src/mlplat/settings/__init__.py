@@ -15,6 +15,8 @@ from mlplat.settings.problems import nearest as nearest
 from mlplat.settings.problems import shown_path as shown_path
 from mlplat.settings.problems import shown_value as shown_value
 from mlplat.settings.reference import reference as reference
+from mlplat.settings.transformations import Rule as Rule
+from mlplat.settings.transformations import Transformation as Transformation
 from mlplat.settings.workloads import CategoricalRange as CategoricalRange
 from mlplat.settings.workloads import ContinuousRange as ContinuousRange
 from mlplat.settings.workloads import Endpoint as Endpoint

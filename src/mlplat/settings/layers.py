@@ -13,7 +13,11 @@ from typing import Any
 from mlplat.errors import SettingsError
 from mlplat.settings.problems import KeyPath, Origin, shown_path
 
-PATHS: tuple[KeyPath, ...] = (("workloads", "*", "source"), ("workloads", "*", "channels", "*"))
+PATHS: tuple[KeyPath, ...] = (
+    ("workloads", "*", "source"),
+    ("workloads", "*", "channels", "*"),
+    ("transformations", "*", "script"),
+)
 """Values that are paths, relative to the file that holds them."""
 
 

@@ -85,6 +85,11 @@ def _serving_type(value: str) -> str:
     return _one_of(value, instance_types("ProductionVariantInstanceType"), reason)
 
 
+def _processing_type(value: str) -> str:
+    reason = "not an instance type that SageMaker runs processing jobs on (ml.m5.large, for example)"
+    return _one_of(value, instance_types("ProcessingInstanceType"), reason)
+
+
 def _retention(value: int) -> int:
     if value not in RETENTION_DAYS:
         allowed = ", ".join(str(days) for days in RETENTION_DAYS)
@@ -110,6 +115,7 @@ def _namespace(value: str) -> str:
 
 Region = Annotated[str, AfterValidator(_region)]
 TrainingInstanceType = Annotated[str, AfterValidator(_training_type)]
+ProcessingInstanceType = Annotated[str, AfterValidator(_processing_type)]
 ServingInstanceType = Annotated[str, AfterValidator(_serving_type)]
 RetentionDays = Annotated[int, AfterValidator(_retention)]
 Name = Annotated[str, AfterValidator(_name)]

@@ -27,6 +27,7 @@ from mlplat.settings.monitoring import Monitoring
 from mlplat.settings.problems import KeyPath, Origin, Refusal, dotted, matching, nearest, refuse
 from mlplat.settings.section import Section
 from mlplat.settings.sources import sources_in_force
+from mlplat.settings.transformations import Crawler, Transformation, misfits
 from mlplat.settings.workloads import Endpoint, Workload
 
 Days = Annotated[int, Field(ge=1, le=36500)]
@@ -235,7 +236,9 @@ class Settings(BaseSettings):
     serving: Serving = Serving()
     monitoring: Monitoring = Monitoring()
     local: Local = Local()
+    crawler: Crawler = Crawler()
     feature_groups: dict[Name, FeatureGroup] = {}
+    transformations: dict[Name, Transformation] = {}
     workloads: dict[Name, Workload] = {}
     endpoints: dict[Name, Endpoint] = {}
     moved: list[Moved] = []
@@ -285,6 +288,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         found = [*self._unknown_workloads(), *self._long_names(), *self._same_names(), *self._impossible_moves()]
+        found += misfits(self.transformations, self.feature_groups)
         if found:
             raise refuse(*found)
         return self
@@ -305,7 +309,7 @@ class Settings(BaseSettings):
                 f"too long for the names of buckets in {self.region}: at most {most} characters", ("namespace",)
             )
         room = NAME_LIMIT - len(f"mlplat-{self.namespace}-")
-        for table in ("feature_groups", "workloads", "endpoints"):
+        for table in ("feature_groups", "transformations", "workloads", "endpoints"):
             for name in getattr(self, table):
                 if len(name) > room - DIGEST:
                     yield Refusal(
@@ -319,7 +323,7 @@ class Settings(BaseSettings):
 
     def _same_names(self) -> Iterator[Refusal]:
         """AWS's names have `-` for `_`, and endpoint names ignore case: two keys must not become one name."""
-        for table in ("feature_groups", "workloads", "endpoints"):
+        for table in ("feature_groups", "transformations", "workloads", "endpoints"):
             seen: dict[str, str] = {}
             for name in getattr(self, table):
                 other = seen.setdefault(name.replace("_", "-").casefold(), name)

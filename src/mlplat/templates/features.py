@@ -12,6 +12,7 @@ from mlplat.templates.feature_monitoring import monitoring
 from mlplat.templates.permissions import DATA, KEY, allow, assumed_by_sagemaker, bucket, document
 from mlplat.templates.place import Place
 from mlplat.templates.release import Release
+from mlplat.templates.transformations import transformations
 from mlplat.templates.versions import FEATURE_STORE as NAME
 from mlplat.templates.versions import PREFIX, versioned
 
@@ -51,6 +52,7 @@ def ml_feature_store(settings: Settings, place: Place, _releases: Mapping[str, R
         *registries,
         *queries[:offline],
         *access(settings, place),
+        *transformations(settings, place),
         *monitoring(settings, place, names),
     ]
 

@@ -46,6 +46,11 @@ def assumed_by_sagemaker(settings: Settings, place: Place) -> dict[str, Any]:
     return document(statement)
 
 
+def assumed_by(service: str) -> dict[str, Any]:
+    """The trust policy for another of AWS's services."""
+    return document({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"})
+
+
 def logs(place: Place, *groups: str) -> Statement:
     """Writing to log groups, by name or by pattern; SageMaker makes a group that isn't there."""
     return allow(

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import Any
+
+from tests.resources.contract import KindContract, World
+from tests.resources.glue.test_job import role
+
+from mlplat.resources import GlueCrawler
+
+
+def database(world: World, name: str) -> str:
+    glue = world.client("glue")
+    if name not in [each["Name"] for each in glue.get_databases()["DatabaseList"]]:
+        glue.create_database(DatabaseInput={"Name": name})
+    return name
+
+
+class TestGlueCrawler(KindContract):
+    def desired(self, world: World) -> GlueCrawler:
+        names = [each["RoleName"] for each in world.client("iam").list_roles()["Roles"]]
+        name = f"crawls-{world.suffix}"
+        if name not in names:
+            role(world, "crawls")
+        return GlueCrawler(
+            name=f"contract-{world.suffix}",
+            role=name,
+            database=database(world, f"one_{world.suffix}"),
+            folders=[f"s3://{world.bucket}/raw/"],
+            table_prefix="raw_",
+            schedule="cron(0 4 * * ? *)",
+            description="Raw files",
+        )
+
+    def changes(self, world: World) -> dict[str, Any]:
+        return {
+            "role": role(world, "walks").rpartition("/")[2],
+            "database": database(world, f"two_{world.suffix}"),
+            "folders": [f"s3://{world.bucket}/raw/", f"s3://{world.bucket}/more/"],
+            "table_prefix": "",
+            "schedule": "",
+            "description": "All files",
+        }
