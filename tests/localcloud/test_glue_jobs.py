@@ -201,18 +201,24 @@ def test_triggers_start_jobs(glue: GlueJobs) -> None:
         Name=f"{after}-then", Type="CONDITIONAL", Predicate={"Conditions": [condition]}, Actions=[{"JobName": after}],
         StartOnCreation=True,
     )  # fmt: skip
+    for trigger in (f"{name}-nightly", f"{after}-then"):
+        wait_for(glue, trigger, "ACTIVATED")
     daemon.advance(glue.cloud.address, 0)
     daemon.advance(glue.cloud.address, 24 * 3600)
     (run,) = until(lambda: glue.runs(name), lambda runs: len(runs) == 1 and runs[0]["JobRunState"] in ENDED)
     assert (run["JobRunState"], run["TriggerName"]) == ("SUCCEEDED", f"{name}-nightly")
     until(lambda: glue.runs(after), lambda runs: len(runs) == 1 and runs[0]["JobRunState"] in ENDED)
     glue.glue.stop_trigger(Name=f"{name}-nightly")
-    assert glue.glue.get_trigger(Name=f"{name}-nightly")["Trigger"]["State"] == "DEACTIVATED"
+    wait_for(glue, f"{name}-nightly", "DEACTIVATED")
     glue.glue.create_trigger(Name=f"{name}-now", Type="ON_DEMAND", Actions=[{"JobName": name}])
     glue.glue.start_trigger(Name=f"{name}-now")
     until(lambda: glue.runs(name), lambda runs: len(runs) == 2 and runs[0]["JobRunState"] in ENDED)
     for trigger in (f"{name}-nightly", f"{name}-now", f"{after}-then"):
         glue.glue.delete_trigger(Name=trigger)
+
+
+def wait_for(glue: GlueJobs, trigger: str, state: str) -> None:
+    until(lambda: glue.glue.get_trigger(Name=trigger)["Trigger"]["State"], lambda found: found == state)
 
 
 def test_the_end_of_a_run_is_an_event(glue: GlueJobs) -> None:

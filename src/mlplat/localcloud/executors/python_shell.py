@@ -135,14 +135,13 @@ class PythonShellRun:
             code = self._waited(child)
         finally:
             output.close()
-        said = errors.read_text(errors="replace").splitlines() if errors.is_file() else []
-        self._tell_errors(said)
+        last = self._tell_errors(errors)
         if self._stopping.is_set():
             return "STOPPED"
         if code is None:
             return "TIMEOUT"
         if code != 0:
-            raise RunFailed(child.verdict.text if child.verdict else reason(said, code))
+            raise RunFailed(child.verdict.text if child.verdict else reason(last, code))
         return "SUCCEEDED"
 
     def _waited(self, child: Child) -> int | None:
@@ -157,12 +156,18 @@ class PythonShellRun:
             child.stop(GRACE)
         return code
 
-    def _tell_errors(self, lines: list[str]) -> None:
-        if lines:
-            told = ContainerLog(self._cloud, f"{LOG_GROUP}/error", self._run["Id"])
+    def _tell_errors(self, file: Path) -> str:
+        """What the script has written to its standard error, into its log; the last line."""
+        last = ""
+        if not file.is_file() or not file.stat().st_size:
+            return last
+        told = ContainerLog(self._cloud, f"{LOG_GROUP}/error", self._run["Id"])
+        with file.open(errors="replace") as lines:
             for line in lines:
-                told.line(line)
-            told.close()
+                told.line(line.rstrip("\n"))
+                last = line.strip() or last
+        told.close()
+        return last
 
     def _arguments(self) -> list[str]:
         """sys.argv after the script: every argument of the run as `--key value`."""
@@ -205,7 +210,6 @@ class PythonShellRun:
         return f"arn:{self._origin.partition}:iam::{self._origin.account}:role/{self._role}"
 
 
-def reason(said: list[str], code: int) -> str:
+def reason(last: str, code: int) -> str:
     """ErrorMessage of a script that failed: the last line of its traceback."""
-    last = next((line for line in reversed(said) if line.strip()), "")
     return last if re.match(r"[\w.]+(:|$)", last) else f"Command failed with exit code {code}"

@@ -90,7 +90,10 @@ def wider(one: str, other: str) -> str:
 def _csv(text: str) -> Classified | None:
     """At least two rows and two columns; a header that differs from the rows. Source: "Built-in CSV classifier"."""
     for delimiter in DELIMITERS:
-        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+        try:
+            rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+        except csv.Error:
+            continue
         widths = {len(row) for row in rows[:100]}
         if len(rows) < 2 or len(widths) != 1 or widths == {1}:
             continue

@@ -198,9 +198,10 @@ class Crawlers:
 
     def _told(self, crawler: Mapping[str, Any]) -> Record:
         """In the shape of GetCrawler, with the last crawl that has ended."""
+        crawler = {**crawler, "Role": crawler["Role"].partition(":role/")[2] or crawler["Role"]}  # told without the ARN
         ended = [each for each in crawler["Crawls"] if "EndTime" in each]
         if not ended:
-            return dict(crawler)
+            return crawler
         status = {"COMPLETED": "SUCCEEDED", "STOPPED": "CANCELLED"}
         last = ended[-1] | {"Status": status.get(ended[-1]["State"], "FAILED")}
         return {**crawler, "LastCrawl": last}

@@ -43,15 +43,9 @@ class Triggers:
                 if self._triggers[name]["Given"] != given:
                     raise mismatch("Trigger", name)
                 return {"Name": name}
-            predicate = {"Predicate": _predicate(request["Predicate"])} if request.get("Predicate") else {}
-            self._triggers[name] = (
-                {key: request[key] for key in KEPT if key in request}
-                | predicate
-                | {
-                    "State": "ACTIVATED" if active else "CREATED",
-                    "Given": given,
-                }
-            )
+            state = {"State": "CREATING", "Becomes": "ACTIVATED" if active else "CREATED"}
+            self._triggers[name] = _kept(request) | state | {"Given": given}
+            self._settle(name)
             tag(self._cloud, self._arn(name), request.get("Tags"))
         return {"Name": name}
 
@@ -59,12 +53,12 @@ class Triggers:
         """Replace a trigger's definition (API reference: the previous one is overwritten completely)."""
         with self._cloud.lock:
             found = self._find(request["Name"])
-            fixed = {key: found[key] for key in ("Name", "Type", "State", "WorkflowName", "Given") if key in found}
-            updated = {key: each for key, each in request["TriggerUpdate"].items() if key in KEPT}
-            made = {"Actions": found["Actions"]} | updated | fixed
+            fixed = {key: found[key] for key in ("Name", "Type", "WorkflowName", "Given", "Becomes") if key in found}
+            made = {"Actions": found["Actions"]} | _kept(request["TriggerUpdate"]) | fixed
             check(made)
-            self._triggers[request["Name"]] = made
-            return {"Trigger": dict(made)}
+            self._triggers[request["Name"]] = made | {"State": "UPDATING"}
+            self._settle(request["Name"])
+            return {"Trigger": dict(self._triggers[request["Name"]])}
 
     def get_trigger(self, request: dict[str, Any]) -> dict[str, Any]:
         """One trigger."""
@@ -97,7 +91,8 @@ class Triggers:
         with self._cloud.lock:
             found = self._find(request["Name"])
             if found["Type"] != "ON_DEMAND":
-                found["State"] = "ACTIVATED"
+                found |= {"State": "ACTIVATING", "Becomes": "ACTIVATED"}
+                self._settle(found["Name"])
         if found["Type"] == "ON_DEMAND":
             fire(self._cloud, found)
         return {"Name": request["Name"]}
@@ -105,15 +100,23 @@ class Triggers:
     def stop_trigger(self, request: dict[str, Any]) -> dict[str, Any]:
         """Let a trigger fire no more."""
         with self._cloud.lock:
-            self._find(request["Name"])["State"] = "DEACTIVATED"
+            self._find(request["Name"]).update({"State": "DEACTIVATING", "Becomes": "DEACTIVATED"})
+            self._settle(request["Name"])
         return {"Name": request["Name"]}
 
     def delete_trigger(self, request: dict[str, Any]) -> dict[str, Any]:
         """Delete a trigger; one that isn't there is no error (API reference)."""
         with self._cloud.lock:
-            if self._triggers.pop(request["Name"], None) is not None:
-                self._cloud.tags.pop(self._arn(request["Name"]), None)
+            if request["Name"] in self._triggers:
+                self._triggers[request["Name"]] |= {"State": "DELETING", "Becomes": ""}
+                self._settle(request["Name"])
         return {"Name": request["Name"]}
+
+    def resume(self) -> None:
+        """After a restart: what was on its way arrives."""
+        with self._cloud.lock:
+            for name in [name for name, each in self._triggers.items() if each["State"] != each["Becomes"]]:
+                self._settle(name)
 
     def beat(self, now: datetime) -> None:
         """Fire what is scheduled and due."""
@@ -125,6 +128,19 @@ class Triggers:
             ]
         for each in due:
             fire(self._cloud, each)
+
+    def _settle(self, name: str) -> None:
+        """States are on their way for a while: CREATING, ACTIVATING and such (API reference, Trigger)."""
+        self._cloud.later(partial(self._arrive, name, self._triggers[name]))
+
+    def _arrive(self, name: str, trigger: Record) -> None:
+        with self._cloud.lock:
+            if self._triggers.get(name) is not trigger:
+                return
+            trigger["State"] = trigger["Becomes"]
+            if not trigger["Becomes"]:
+                del self._triggers[name]
+                self._cloud.tags.pop(self._arn(name), None)
 
     def _starting(self, job: str | None) -> list[Record]:
         found = self._triggers.values()
@@ -224,6 +240,12 @@ def _check_condition(condition: Mapping[str, Any]) -> None:
         raise invalid("JobName or CrawlerName in condition cannot be null or empty")
     if not condition.get("LogicalOperator"):
         raise invalid("Logical operator cannot be null or empty")
+
+
+def _kept(given: Mapping[str, Any]) -> Record:
+    """What a trigger has of a request."""
+    kept = {key: given[key] for key in KEPT if key in given}
+    return kept | ({"Predicate": _predicate(given["Predicate"])} if given.get("Predicate") else {})
 
 
 def _predicate(given: Mapping[str, Any]) -> Record:

@@ -112,7 +112,7 @@ class ExecutionRun:
         """The steps to begin now, no more than may run at once. A Fail step that was reached lets none begin."""
         begun = {each["StepName"]: each for each in self._record["Steps"]}
         steps = self._definition.steps
-        reached = any(steps[name].type == "Fail" and name in steps for name in begun)
+        reached = any(steps[name].type == "Fail" for name in begun)
         if self._stopping.is_set() or reached:
             return []
         most = self._record.get("ParallelismConfiguration", {}).get("MaxParallelExecutionSteps", len(steps))
