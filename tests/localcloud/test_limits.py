@@ -11,9 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.conftest import RunningCloud
 from tests.localcloud.jobs import Jobs
 
-from mlplat.localcloud import limits, processes, sandbox
+from mlplat.localcloud import daemon, limits, processes, sandbox
 from mlplat.localcloud.executors import container_log
 from mlplat.localcloud.limits import Limits, Verdict
 from mlplat.localcloud.supervisor import TAG, Child, Supervisor
@@ -160,3 +161,30 @@ time.sleep(60)
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("AlgorithmError: No space left on device: the container's files took 1.4")
     assert any("The local cloud ended the container" in line for line in jobs.log(job["TrainingJobName"]))
+
+
+SMALL = """
+from mlplat.localcloud import limits
+limits.of_this_machine = lambda: limits.Limits(memory=300 << 20)
+"""
+"""Python imports this before anything else in the local cloud: as if it were on a small machine."""
+
+
+def test_a_job_that_eats_the_machines_memory_has_failed_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ".mlplat" / "local"
+    (tmp_path / "sitecustomize.py").write_text(SMALL)
+    with monkeypatch.context() as environment:
+        environment.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path[1:]]))
+        small = RunningCloud(daemon.start(folder, transition_delay=0.0))
+    try:
+        jobs = Jobs(small)
+        eats = "import time\nkept = []\nwhile True:\n    kept.append(b'x' * (20 << 20))\n    time.sleep(0.02)\n"
+        job = jobs.run(eats)
+        assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Failed", "Failed")
+        assert job["FailureReason"] == limits.OUT_OF_MEMORY
+        assert "of memory, and may hold 0.29" in jobs.log(job["TrainingJobName"])[-1]
+        assert jobs.run("print('modest')")["TrainingJobStatus"] == "Completed", "the local cloud goes on"
+    finally:
+        daemon.stop(folder)

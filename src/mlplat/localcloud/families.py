@@ -23,7 +23,7 @@ def families() -> tuple[type, ...]:
     from mlplat.localcloud import glue, sagemaker
     from mlplat.localcloud.athena import QueryExecutions, WorkGroups
     from mlplat.localcloud.autoscaling import Scaling
-    from mlplat.localcloud.cloudwatch import Alarms
+    from mlplat.localcloud.cloudwatch import Alarms, Statistics
     from mlplat.localcloud.eventbridge import States, Timers
     from mlplat.localcloud.iam import PolicySimulation
     from mlplat.localcloud.lambdas import Functions
@@ -46,6 +46,7 @@ def families() -> tuple[type, ...]:
         Tagging,
         Functions,
         Alarms,
+        Statistics,
         Timers,
         States,
         Scaling,

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from mlplat.localcloud.cloudwatch.alarms import Alarms
+from mlplat.localcloud.cloudwatch.statistics import Statistics
 
-__all__ = ["Alarms"]
+__all__ = ["Alarms", "Statistics"]

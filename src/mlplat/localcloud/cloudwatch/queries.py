@@ -101,13 +101,15 @@ def _query(query: Any) -> Metric | ast.expr:
         return expressions.parse(query.expression)
     metric = query.metric_stat.metric
     stat = query.metric_stat.stat
-    if stat not in ("SampleCount", "Sum", "Average", "Minimum", "Maximum") and not _is_percentile(stat):
+    if not known_statistic(stat):
         raise Unsupported(f"The local cloud does not have the statistic {stat}")
     return Metric(key(metric.namespace, metric.metric_name, metric.dimensions), stat, query.metric_stat.unit)
 
 
-def _is_percentile(stat: str) -> bool:
-    return stat.startswith("p") and stat[1:].replace(".", "", 1).isdigit()
+def known_statistic(stat: str) -> bool:
+    """Whether it can be computed here: a plain one, or a percentile (p90, p99.9)."""
+    percentile = stat.startswith("p") and stat[1:].replace(".", "", 1).isdigit()
+    return percentile or stat in ("SampleCount", "Sum", "Average", "Minimum", "Maximum")
 
 
 def _check_names(queries: dict[str, Metric | ast.expr]) -> None:
