@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import signal
 import sys
 import threading
@@ -143,6 +144,42 @@ def test_a_wrong_type_is_named_by_row_and_column_and_all_else_is_written(people_
     assert only["mlplat:reason"] == "column age: 'old' is not Integral"
     assert only["id"] == "4709"
     assert people_group.records == written(rows[:4709] + rows[4710:])
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_all_that_can_be_wrong_with_rows_at_once_under_throttling(people_group: Group, kind: str) -> None:
+    """Each is named by row and column, nothing is dropped, and the counts add up."""
+    chance, lock = random.Random(11), threading.Lock()
+
+    def throttled(_body: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
+        with lock:
+            refuse = chance.random() < 0.2
+        return (400, {"code": "ThrottlingException", "message": "Rate exceeded"}) if refuse else None
+
+    answering(people_group, throttled)
+    rows = people(5000)
+    rows[4710]["age"] = "4711th"
+    rows[11]["spend"] = "a lot"
+    rows[12]["at"] = "yesterday"
+    rows[13]["id"] = ""
+    rows[99] = dict(rows[98])
+    rows[2500]["age"] = str(2**63)
+    path = people_group.folder / f"people.{kind}"
+    if kind == "csv":
+        as_csv(path, rows)
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    done = run(people_group, path)
+    first = 2 if kind == "csv" else 1  # the header of CSV is line 1
+    named = [(re.search(r"\d+$", each["mlplat:row"]), each["mlplat:reason"]) for each in refused(people_group)]
+    reasons = {int(number[0]) - first: reason for number, reason in named if number}
+    assert set(reasons) == {11, 12, 13, 99, 2500, 4710}
+    assert {number: reason.split(":")[0] for number, reason in reasons.items()} == {
+        11: "column spend", 12: "column at", 13: "column id", 99: "column id", 2500: "column age", 4710: "column age",
+    }  # fmt: skip
+    assert (done.written, done.refused, done.stopped) == (4994, 6, None)
+    assert done.written + done.refused == len(rows)
+    assert people_group.records == written(row for number, row in enumerate(rows) if number not in reasons)
 
 
 def test_refused_rows_can_be_mended_and_ingested(people_group: Group) -> None:
