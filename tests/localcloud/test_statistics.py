@@ -103,5 +103,7 @@ def test_what_is_refused(metrics: Metrics) -> None:
         metrics.statistics(["Sum"], 90)
     with pytest.raises(ClientError, match="does not have the statistic tm90"):
         metrics.data(metrics.query("m", "tm90"))
-    with pytest.raises(ClientError, match="StartTime must be less"):
+    with pytest.raises(ClientError, match="StartTime must not equal"):
         metrics.data(metrics.query("m"), EndTime=NOON)
+    with pytest.raises(ClientError, match="EndTime must be greater"):
+        metrics.data(metrics.query("m"), EndTime=NOON - timedelta(hours=1))

@@ -90,10 +90,9 @@ class Statistics:
         return {"MetricDataResults": [asked.result(each) for each in shown]}
 
     def _steps(self, request: Mapping[str, Any], period: int) -> Steps:
-        start, end = request["StartTime"], request["EndTime"]
+        start, end = (request[each].replace(microsecond=0) for each in ("StartTime", "EndTime"))
         if start >= end:
-            text = "The parameter StartTime must be less than the parameter EndTime."
-            raise AwsError("InvalidParameterValue", text)
+            raise _backwards(start == end, data="MetricDataQueries" in request)
         if period not in SHORT and period % 60:  # wording not verified
             raise AwsError(
                 "InvalidParameterValue", "The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60."
@@ -163,6 +162,16 @@ class _Asked:
         if name not in self.queries:
             raise _unreadable(f"The expression speaks of {name}, which is no query")
         return self.queries[name]
+
+
+def _backwards(equal: bool, *, data: bool) -> AwsError:
+    """Each operation has its own words, as moto has them."""
+    if not data:
+        text = "The parameter StartTime must be less than the parameter EndTime."
+        return AwsError("InvalidParameterValue", text)
+    if equal:
+        return AwsError("ValidationError", "The parameter StartTime must not equal parameter EndTime.")
+    return AwsError("ValidationError", "The parameter EndTime must be greater than StartTime.")
 
 
 def _parsed(text: str) -> ast.expr:
