@@ -9,7 +9,7 @@ import pytest
 from tests.templates.platform import GROUP, PLACE, allowed, everything, of_template, platform, statements
 
 from mlplat.errors import SettingsError
-from mlplat.resources import BucketObject, EventRule, GlueJob, GlueTrigger, Pipeline, Role
+from mlplat.resources import Alarm, BucketObject, EventRule, GlueJob, GlueTrigger, Pipeline, Role
 from mlplat.resources.base import Declared, Ref, Resource
 
 SCRIPT = "def transform(frame):\n    return frame\n"
@@ -118,6 +118,17 @@ def test_in_the_vpc_the_job_is_in_its_subnets(script: Path) -> None:
     role = resources["role.transformation_customer"].resource
     assert isinstance(role, Role)
     assert "network" in role.policies
+
+
+def test_a_run_that_fails_raises_an_alarm(script: Path) -> None:
+    spec = {"script": script, "source": "customers/"}
+    watched = {"feature_store": {"enabled": True}}
+    resources = of_template(platform(transformations={"customer": spec}, monitoring=watched), "ml_feature_store")
+    alarm = resources["alarm.transformation_customer_failed"].resource
+    assert isinstance(alarm, Alarm)
+    [metric] = alarm.metrics
+    assert metric["dimensions"] == {"PipelineName": Ref("ml_feature_store.pipeline.transformation_customer", "name")}
+    assert alarm.actions == [Ref("ml_feature_store.topic.alarms", "arn")]
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,9 @@ def monitoring(settings: Settings, place: Place, names: Mapping[str, str]) -> It
         shown.append((group, name, [each.resource.name for each in declared]))
     for what, alarm in _of_batches(settings.monitoring.feature_store).items():
         yield _declared(place, f"account_{what}", alarm)
+    for name, spec in settings.transformations.items():
+        if spec.engine == "processing":  # Glue publishes nothing of Python shell jobs
+            yield _declared(place, f"transformation_{name}_failed", _failed_run(settings, name))
     for start in range(0, len(shown), PER_DASHBOARD):
         number = start // PER_DASHBOARD
         part = [f"{number + 1}"] if number else []
@@ -116,6 +119,14 @@ def _of_batches(at: FeatureStoreMonitoring) -> dict[str, dict[str, Any]]:
     return {**errors, "batch_throttles": _throttles(at, dimensions, "Batches of any feature group are turned away")}
 
 
+def _failed_run(settings: Settings, name: str) -> dict[str, Any]:
+    """Developer guide, "SageMaker Pipelines metrics"."""
+    pipeline = {"PipelineName": Ref(f"{NAME}.pipeline.transformation_{name}", "name")}
+    failed = [_metric("AWS/Sagemaker/ModelBuildingPipeline", "ExecutionFailed", pipeline, "Sum")]
+    described = f"Transformation {name} failed, or refused a file"
+    return _counted(settings.monitoring.feature_store, failed, 1) | {"description": described}
+
+
 def _errors(at: FeatureStoreMonitoring, dimensions: Mapping[str, str], description: str) -> dict[str, Any]:
     """Each call is counted in both: 1 where it failed so, else 0."""
     metrics = [_metric(at.metrics, f"Operation{kind}Errors", dimensions, "Sum") for kind in ("4XX", "5XX")]
@@ -163,7 +174,7 @@ def _freshness(minutes: int, limit: str, name: str) -> dict[str, Any]:
     }
 
 
-def _metric(namespace: str, name: str, dimensions: Mapping[str, str], statistic: str) -> Metric:
+def _metric(namespace: str, name: str, dimensions: Mapping[str, str | Ref], statistic: str) -> Metric:
     return {"namespace": namespace, "name": name, "dimensions": dict(dimensions), "statistic": statistic}
 
 
