@@ -40,7 +40,7 @@ class Triggers:
         active = request.get("StartOnCreation", False) and request["Type"] != "ON_DEMAND"
         with self._cloud.lock:
             if name in self._triggers:
-                if self._triggers[name]["Given"] != given:
+                if self._find(name)["Given"] != given:
                     raise mismatch("Trigger", name)
                 return {"Name": name}
             state = {"State": "CREATING", "Becomes": "ACTIVATED" if active else "CREATED"}
@@ -63,7 +63,7 @@ class Triggers:
     def get_trigger(self, request: dict[str, Any]) -> dict[str, Any]:
         """One trigger."""
         with self._cloud.lock:
-            return {"Trigger": dict(self._find(request["Name"]))}
+            return {"Trigger": dict(self._triggers.get(request["Name"]) or self._find(request["Name"]))}
 
     def get_triggers(self, request: dict[str, Any]) -> dict[str, Any]:
         """All triggers, or those that start a job."""
@@ -150,6 +150,8 @@ class Triggers:
         if name not in self._triggers:
             raise not_found(f"Trigger {name} not found.")  # wording not verified
         found: Record = self._triggers[name]
+        if found["State"] == "DELETING":  # wording not verified
+            raise AwsError("ConcurrentModificationException", f"Trigger {name} is being deleted.")
         return found
 
     def _arn(self, name: str) -> str:
