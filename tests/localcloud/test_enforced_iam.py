@@ -343,7 +343,7 @@ def test_a_pipeline_acts_as_its_role(strict: RunningCloud) -> None:
     allow(strict, jobs.role, objects(calls.bucket, "GetObject", "PutObject"), LOGS)
     program = "open('/opt/ml/processing/output/said', 'w').write('x')"
     name = calls.create(calls.processing("Say", program), request={"RoleArn": role})
-    made = {"Action": ["sagemaker:CreateProcessingJob", "sagemaker:DescribeProcessingJob"], "Resource": "*"}
+    made = {"Action": "sagemaker:CreateProcessingJob", "Resource": "*"}
     tags = {"Action": "sagemaker:AddTags", "Resource": "*"}
     passed = {"Action": "iam:PassRole", "Resource": jobs.role}
     for lacking, statements in (
@@ -358,6 +358,10 @@ def test_a_pipeline_acts_as_its_role(strict: RunningCloud) -> None:
         assert reason.startswith("ClientError: Failed to invoke sagemaker:CreateProcessingJob. Error Details: User: ")
         assert f"is not authorized to perform: {lacking}" in reason
     allow(strict, role, made, tags, passed)
+    arn = calls.start(name)
+    calls.wait(arn)
+    assert "Failed to invoke sagemaker:DescribeProcessingJob" in calls.steps(arn)["Say"]["FailureReason"]
+    allow(strict, role, made, tags, passed, {"Action": "sagemaker:DescribeProcessingJob", "Resource": "*"})
     assert calls.wait(calls.start(name))["PipelineExecutionStatus"] == "Succeeded"
 
 

@@ -103,24 +103,28 @@ def _attempt(context: Context, step: Step, record: Record, arguments: Mapping[st
     context.update(record, StepStatus="Executing", Metadata={made.metadata: {"Arn": arn}})
     if not made.status:
         return {"StepStatus": "Succeeded"}
-    name, asked = str(request[made.name]), False
-    while (job := _job(context, made, name))[made.status] not in ENDED:
-        if context.stopping.is_set() and not asked:
-            asked = True
-            context.update(record, StepStatus="Stopping")
-            call(context.cloud, made.stop, **{made.name: name})
-        time.sleep(LOOK)
+    name = {made.name: str(request[made.name])}
+    _wait(context, made, name, record)
+    job = call(context.cloud, made.describe, **name)
     if job[made.status] == "Completed":
         return {"StepStatus": "Succeeded"}
-    if job[made.status] == "Stopped" and asked:
+    if job[made.status] == "Stopped" and record["StepStatus"] == "Stopping":
         return {"StepStatus": "Stopped"}
-    raise Failed(retrying.of_job(step, job.get("FailureReason") or f"The job {name} was stopped."))
+    raise Failed(retrying.of_job(step, job.get("FailureReason") or "The job was stopped."))
 
 
-def _job(context: Context, made: Made, name: str) -> Mapping[str, Any]:
-    gone = {made.status: "Failed", "FailureReason": f"{name} was deleted."}
-    found: Mapping[str, Any] = context.cloud.store(made.store).get(name, gone)
-    return found
+def _wait(context: Context, made: Made, name: Mapping[str, str], record: Record) -> None:
+    """Until the job has ended; it is stopped when the execution is."""
+    jobs = context.cloud.store(made.store)
+    while (job := jobs.get(name[made.name])) is not None and job[made.status] not in ENDED:
+        if context.stopping.is_set() and record["StepStatus"] != "Stopping":
+            context.update(record, StepStatus="Stopping")
+            try:
+                call(context.cloud, made.stop, **name)
+            except Failed:
+                if job[made.status] not in ENDED:  # else it has just ended by itself
+                    raise
+        time.sleep(LOOK)
 
 
 def _request(context: Context, step: Step, made: Made, arguments: Mapping[str, Any]) -> Record:
