@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from mlplat.aws import Session
 from mlplat.errors import ApiError
 from mlplat.resources.base import Observed, Ref, Resource
+from mlplat.resources.glue import arn_of, claim, tags_of
 
 STOPS_WITHIN = 1800.0
 
@@ -45,7 +46,7 @@ class GlueCrawler(Resource):
         crawler = aws.find(lambda: glue.get_crawler(Name=name)["Crawler"])
         if crawler is None:
             return None
-        arn = f"arn:{aws.partition}:glue:{aws.region}:{aws.account}:crawler/{name}"
+        arn = arn_of(aws, "crawler", name)
         fields = {
             "name": name,
             "role": crawler["Role"].rpartition("/")[2],
@@ -55,8 +56,7 @@ class GlueCrawler(Resource):
             "schedule": crawler.get("Schedule", {}).get("ScheduleExpression", ""),
             "description": crawler.get("Description", ""),
         }
-        tags = aws.find(lambda: glue.get_tags(ResourceArn=arn)["Tags"])
-        return Observed(name, fields, {"name": name, "arn": arn}, dict(tags or {}))
+        return Observed(name, fields, {"name": name, "arn": arn}, tags_of(aws, arn))
 
     def create(self, aws: Session) -> str:
         """CreateCrawler with tags."""
@@ -67,7 +67,7 @@ class GlueCrawler(Resource):
         """The whole definition, once it runs no more, and tags."""
         glue = aws.client("glue")
         if "tags" in changed:
-            glue.tag_resource(ResourceArn=seen.outputs["arn"], TagsToAdd=aws.tags)
+            claim(aws, seen.outputs["arn"])
         if changed - {"tags"}:
             self._wait(aws, self.name)
             glue.update_crawler(Name=self.name, **self._definition())

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from mlplat.aws import Session
 from mlplat.errors import ApiError
 from mlplat.resources.base import Observed, Ref, Resource
+from mlplat.resources.glue import arn_of, claim, tags_of
 
 EVERYONE_IN_IAM = {
     "Principal": {"DataLakePrincipalIdentifier": "IAM_ALLOWED_PRINCIPALS"},
@@ -47,7 +48,7 @@ class GlueDatabase(Resource):
         database = aws.find(lambda: glue.get_database(Name=self.name)["Database"])
         if database is None:
             return None
-        arn = _arn(aws, self.name)
+        arn = arn_of(aws, "database", self.name)
         return Observed(
             id=self.name,
             fields={
@@ -56,7 +57,7 @@ class GlueDatabase(Resource):
                 "location_uri": database.get("LocationUri"),
             },
             outputs={"name": self.name, "arn": arn},
-            tags=dict(aws.find(lambda: glue.get_tags(ResourceArn=arn)["Tags"]) or {}),
+            tags=tags_of(aws, arn),
         )
 
     def create(self, aws: Session) -> str:
@@ -68,7 +69,7 @@ class GlueDatabase(Resource):
         """The whole DatabaseInput, because UpdateDatabase replaces it, and tags."""
         glue = aws.client("glue")
         if "tags" in changed:
-            glue.tag_resource(ResourceArn=_arn(aws, self.name), TagsToAdd=aws.tags)
+            claim(aws, seen.outputs["arn"])
         if changed - {"tags"}:
             glue.update_database(Name=self.name, DatabaseInput=self._input())
 
@@ -98,10 +99,6 @@ class GlueDatabase(Resource):
             **{key: value for key, value in declared.items() if value},
             "CreateTableDefaultPermissions": [EVERYONE_IN_IAM],
         }
-
-
-def _arn(aws: Session, name: str) -> str:
-    return f"arn:{aws.partition}:glue:{aws.region}:{aws.account}:database/{name}"
 
 
 def _tables(aws: Session, database: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from mlplat.aws import Session
 from mlplat.resources.base import Observed, Ref, Resource
+from mlplat.resources.glue import arn_of, claim, tags_of
 
 RUNNING = ("STARTING", "RUNNING", "WAITING")
 STOPPED_AT_ONCE = 25
@@ -43,7 +44,7 @@ class GlueJob(Resource):
         job = aws.find(lambda: glue.get_job(JobName=name)["Job"])
         if job is None:
             return None
-        arn = f"arn:{aws.partition}:glue:{aws.region}:{aws.account}:job/{name}"
+        arn = arn_of(aws, "job", name)
         fields = {
             "name": name,
             "role": job["Role"],
@@ -53,8 +54,7 @@ class GlueJob(Resource):
             "timeout_minutes": job.get("Timeout"),
             "description": job.get("Description", ""),
         }
-        tags = aws.find(lambda: glue.get_tags(ResourceArn=arn)["Tags"])
-        return Observed(name, fields, {"name": name, "arn": arn}, dict(tags or {}))
+        return Observed(name, fields, {"name": name, "arn": arn}, tags_of(aws, arn))
 
     def create(self, aws: Session) -> str:
         """CreateJob with tags."""
@@ -65,7 +65,7 @@ class GlueJob(Resource):
         """The whole definition, and tags."""
         glue = aws.client("glue")
         if "tags" in changed:
-            glue.tag_resource(ResourceArn=seen.outputs["arn"], TagsToAdd=aws.tags)
+            claim(aws, seen.outputs["arn"])
         if changed - {"tags"}:
             glue.update_job(JobName=self.name, JobUpdate=self._definition())
 

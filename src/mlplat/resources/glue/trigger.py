@@ -8,6 +8,7 @@ from typing import ClassVar
 from mlplat.aws import Session
 from mlplat.errors import NotSettled
 from mlplat.resources.base import Observed, Ref, Resource
+from mlplat.resources.glue import arn_of, claim, tags_of
 
 MOVING = ("CREATING", "ACTIVATING", "DEACTIVATING", "DELETING", "UPDATING")
 
@@ -43,7 +44,7 @@ class GlueTrigger(Resource):
         )
         if found is None:
             return None
-        arn = f"arn:{aws.partition}:glue:{aws.region}:{aws.account}:trigger/{name}"
+        arn = arn_of(aws, "trigger", name)
         fields = {
             "name": name,
             "schedule": found.get("Schedule"),
@@ -51,8 +52,7 @@ class GlueTrigger(Resource):
             "active": found["State"] == "ACTIVATED",
             "description": found.get("Description", ""),
         }
-        tags = aws.find(lambda: glue.get_tags(ResourceArn=arn)["Tags"])
-        return Observed(name, fields, {"name": name, "arn": arn}, dict(tags or {}))
+        return Observed(name, fields, {"name": name, "arn": arn}, tags_of(aws, arn))
 
     def create(self, aws: Session) -> str:
         """CreateTrigger with tags, and wait until it is active."""
@@ -73,7 +73,7 @@ class GlueTrigger(Resource):
         """The definition, whether it is active, and tags."""
         glue = aws.client("glue")
         if "tags" in changed:
-            glue.tag_resource(ResourceArn=seen.outputs["arn"], TagsToAdd=aws.tags)
+            claim(aws, seen.outputs["arn"])
         if changed - {"tags", "active"}:
             about = {"Schedule": self.schedule, "Actions": [{"JobName": self.job}], "Description": self.description}
             glue.update_trigger(Name=self.name, TriggerUpdate={"Name": self.name, **about})
