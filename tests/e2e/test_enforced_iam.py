@@ -19,14 +19,16 @@ def test_the_platforms_roles_allow_what_it_does_and_no_less(project: Project) ->
     address = daemon.status(project.cloud)
     assert address is not None
     assert address.enforce_iam
-    project.run("train")
+    training = project.start("train")  # beside the search, which has other jobs
     project.run("train", "--tune", MLPLAT_WORKLOADS__CHURN__TUNING__MAX_JOBS="2")
+    told = training.communicate(timeout=240)
+    assert training.returncode == 0, told
     package = project.json("registry", "list", "churn")[0]["arn"]
     project.client("sagemaker").update_model_package(ModelPackageArn=package, ModelApprovalStatus="Approved")
     project.run("deploy")
     rows = str(EXAMPLE / "data" / "holdout.csv")
-    told = project.json("invoke", "churn", "--file", rows, "--by-row", "--label", "churn", "--limit", "20")
-    assert told["failed"] == []
+    answers = project.json("invoke", "churn", "--file", rows, "--by-row", "--label", "churn", "--limit", "20")
+    assert answers["failed"] == []
     assert "not authorized" not in (project.cloud / "daemon.log").read_text(), "logs and metrics are refused in silence"
     iam = project.client("iam")
     role = project.json("outputs")["ml_training_infrastructure.role.training"]["name"]
