@@ -128,6 +128,46 @@ def test_its_history_says_what_happened(watch: Watch) -> None:
     assert history[2]["HistorySummary"] == f"Successfully executed action {watch.topic}"
 
 
+def test_a_topic_and_its_key_must_let_alarms_in(watch: Watch) -> None:
+    """A topic that is encrypted under a key's default policy gets nothing, and only the history says why."""
+    sns, kms, me = watch.cloud.client("sns"), watch.cloud.client("kms"), watch.cloud.account
+
+    def set_to(name: str, value: str) -> None:
+        sns.set_topic_attributes(TopicArn=watch.topic, AttributeName=name, AttributeValue=value)
+
+    def tried(count: int) -> str:
+        """What became of the actions, once `count` were tried."""
+        actions = until(
+            lambda: watch.cloudwatch.describe_alarm_history(AlarmName=watch.name, HistoryItemType="Action"),
+            lambda found: len(found["AlarmHistoryItems"]) == count,
+        )["AlarmHistoryItems"]
+        return str(actions[0]["HistorySummary"])
+
+    def turn(state: str) -> None:
+        watch.cloudwatch.set_alarm_state(AlarmName=watch.name, StateValue=state, StateReason="rehearsal")
+
+    watch.make()
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    set_to("KmsMasterKeyId", key)
+    turn("ALARM")
+    assert f"cloudwatch.amazonaws.com is not authorized to perform: kms:Decrypt on {key}" in tried(1)
+    alarms = {
+        "Effect": "Allow", "Principal": {"Service": "cloudwatch.amazonaws.com"}, "Resource": "*",
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+        "Condition": {"StringEquals": {"aws:SourceAccount": me}},
+    }  # fmt: skip
+    root = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{me}:root"}, "Action": "kms:*", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [root, alarms]})
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy)
+    turn("OK")
+    assert tried(2) == f"Successfully executed action {watch.topic}"
+    only = {**alarms, "Action": "sns:Publish", "Condition": {"StringEquals": {"aws:SourceAccount": "210987654321"}}}
+    set_to("Policy", json.dumps({"Version": "2012-10-17", "Statement": [only]}))
+    turn("ALARM")
+    assert "is not authorized to perform: SNS:Publish on resource" in tried(3)
+    assert len(watch.queue.wait(1)) == 1
+
+
 def test_a_state_that_is_set_acts_and_is_corrected(watch: Watch) -> None:
     watch.make()
     watch.put(1.0)

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from mlplat.localcloud.cloud import Cloud
+from mlplat.localcloud.cloudwatch import permissions
 from mlplat.localcloud.cloudwatch.series import aware
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class NoSuchAction(Exception):
 def _run(cloud: Cloud, arn: str, message: Mapping[str, Any], event: Mapping[str, Any]) -> None:
     service = arn.split(":")[2]
     if service == "sns":
+        permissions.check(cloud, message["AlarmArn"], arn)
         subject = f'{message["NewStateValue"]}: "{message["AlarmName"]}" in {message["Region"]}'
         cloud.aws("sns").publish(TopicArn=arn, Subject=subject[:100], Message=json.dumps(message))
     elif service == "lambda":
