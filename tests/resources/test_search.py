@@ -9,7 +9,7 @@ import pytest
 
 import mlplat.resources
 from mlplat.errors import ApiError
-from mlplat.resources import Bucket, LogGroup, Role, Vpc
+from mlplat.resources import Alarm, Bucket, Dashboard, LogGroup, Role, Topic, Vpc
 from mlplat.resources.base import KINDS
 from mlplat.resources.search import blank, disown, owned
 
@@ -19,10 +19,12 @@ TRUST = {
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
 
+METRIC = {"namespace": "N", "name": "Errors", "dimensions": {}, "statistic": "Sum"}
+
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_each_kind_can_be_looked_for_with_nothing_known_of_it(cloud: Any, kind: str) -> None:
-    ids = {"vpc": "vpc-0123456789abcdef0", "kms_key": str(uuid.uuid4())}
+    ids = {"vpc": "vpc-0123456789abcdef0", "kms_key": str(uuid.uuid4()), "bucket_object": "absent-bucket/key"}
     aws = cloud.session(f"search-{uuid.uuid4().hex[:6]}").at(f"t.{kind}.x")
     id = ids.get(kind, f"absent-{uuid.uuid4().hex[:6]}")
     assert blank(kind, id).describe(aws, id) is None
@@ -36,6 +38,9 @@ def test_found_by_tags_and_let_go(cloud: Any) -> None:
         "t.bucket.raw": Bucket(name=f"mlplat-{namespace}-raw"),
         "t.log_group.jobs": LogGroup(name=f"/a/b/{namespace}"),
         "t.role.work": Role(name=f"mlplat-{namespace}-work-us-east-1", trust=TRUST),
+        "t.topic.alarms": Topic(name=f"mlplat-{namespace}-alarms"),
+        "t.alarm.errors": Alarm(name=f"mlplat-{namespace}-errors", metrics=[METRIC], threshold=1.0),
+        "t.dashboard.all": Dashboard(name=f"mlplat-{namespace}-all-us-east-1", widgets=[]),
     }
     ids = {address: resource.create(session.at(address)) for address, resource in made.items()}
     there = owned(session)
