@@ -102,6 +102,27 @@ def test_what_it_refers_to_must_be_there(cloud: Any) -> None:
     assert "NotebookInstanceLifecycleConfigName" not in wait(sagemaker, name, "Stopped")
 
 
+def test_lifecycle_configurations_are_listed_and_changed(cloud: Any) -> None:
+    sagemaker, names = cloud.client("sagemaker"), [unique("listed") for _ in range(3)]
+    for name in names:
+        sagemaker.create_notebook_instance_lifecycle_config(
+            NotebookInstanceLifecycleConfigName=name, OnStart=[{"Content": "ZWNobw=="}]
+        )
+    asked = {"NameContains": "listed-", "SortBy": "Name", "SortOrder": "Ascending", "MaxResults": 2}
+    pages = sagemaker.get_paginator("list_notebook_instance_lifecycle_configs").paginate(**asked)
+    found = [
+        each["NotebookInstanceLifecycleConfigName"] for p in pages for each in p["NotebookInstanceLifecycleConfigs"]
+    ]
+    assert found == sorted(names)
+    changed = {"NotebookInstanceLifecycleConfigName": names[0]}
+    sagemaker.update_notebook_instance_lifecycle_config(**changed, OnCreate=[{"Content": "bHM="}])
+    told = sagemaker.describe_notebook_instance_lifecycle_config(**changed)
+    assert (told["OnCreate"], told["OnStart"]) == ([{"Content": "bHM="}], [{"Content": "ZWNobw=="}])
+    assert told["LastModifiedTime"] > told["CreationTime"]
+    absent = {"NotebookInstanceLifecycleConfigName": "none"}
+    assert refusal(sagemaker.update_notebook_instance_lifecycle_config, **absent)[0] == "ValidationException"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / ".mlplat" / "local"

@@ -6,6 +6,7 @@ from mlplat.localcloud.sagemaker.endpoints import Endpoints
 from mlplat.localcloud.sagemaker.feature_groups import FeatureGroups
 from mlplat.localcloud.sagemaker.feature_metadata import FeatureMetadata
 from mlplat.localcloud.sagemaker.models import EndpointConfigs, Models
+from mlplat.localcloud.sagemaker.notebook_configs import NotebookInstanceLifecycleConfigs
 from mlplat.localcloud.sagemaker.notebooks import NotebookInstances
 from mlplat.localcloud.sagemaker.processing_jobs import ProcessingJobs
 from mlplat.localcloud.sagemaker.record_metrics import MeteredFeatureStoreRuntime
@@ -35,6 +36,7 @@ FAMILIES: tuple[type, ...] = (
     ProcessingJobs,
     TransformJobs,
     NotebookInstances,
+    NotebookInstanceLifecycleConfigs,
     Search,
 )
 """Classes whose public methods are operations in boto3's names: `(request: dict) -> dict`, in the wire's names.
