@@ -6,6 +6,7 @@ from typing import Any
 from tests.resources.contract import KindContract, World
 
 from mlplat.resources import Alarm
+from mlplat.resources.cloudwatch import watched
 
 ERRORS = {
     "namespace": "mlplat/Test",
@@ -57,6 +58,13 @@ class TestAlarmOnAnExpression(KindContract):
 
     def changes(self, world: World) -> dict[str, Any]:
         return {"expression": "m1 - m2", "period": 120, "metrics": [{**ERRORS, "name": "Refusals"}, ERRORS]}
+
+
+def test_queries_in_another_order_are_the_same_alarm() -> None:
+    metrics = [{**ERRORS, "name": f"Errors{number}"} for number in range(10)]
+    told = watched.request(metrics, "m1 + m10", 60)
+    seen = watched.described({"Metrics": sorted(told["Metrics"], key=lambda each: each["Id"], reverse=True)})
+    assert (seen["metrics"], seen["expression"], seen["period"]) == (metrics, "m1 + m10", 60)
 
 
 def test_all_are_seen_with_two_calls_and_their_tags(world: World) -> None:

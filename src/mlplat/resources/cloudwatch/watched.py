@@ -29,7 +29,7 @@ def request(metrics: Sequence[Description], expression: str, period: int) -> dic
 
 def described(alarm: Description) -> dict[str, Any]:
     """`metrics`, `expression` and `period` as they are; the expression is the one query whose result is compared."""
-    queries = alarm.get("Metrics") or []
+    queries = sorted(alarm.get("Metrics") or [], key=lambda each: (len(each["Id"]), each["Id"]))  # m2 before m10
     if not queries:
         statistic = alarm.get("Statistic") or alarm.get("ExtendedStatistic")
         return {"metrics": [_told(alarm, statistic)], "expression": "", "period": int(alarm["Period"])}

@@ -40,7 +40,8 @@ def write(aws: Session, group: str, desired: About, there: About) -> None:
 
 
 def _read(aws: Session, group: str, name: str, declared: Mapping[str, Any]) -> dict[str, Any]:
-    answer = aws.client("sagemaker").describe_feature_metadata(FeatureGroupName=group, FeatureName=name)
+    read = aws.client("sagemaker").describe_feature_metadata
+    answer = aws.find(lambda: read(FeatureGroupName=group, FeatureName=name)) or {}  # a group that failed may have none
     parameters = {each["Key"]: each["Value"] for each in answer.get("Parameters", ())}
     found: dict[str, Any] = {"description": answer.get("Description", "")} if "description" in declared else {}
     if "parameters" in declared:
