@@ -137,6 +137,14 @@ def test_folders_of_like_files_are_partitions(crawls: Crawls) -> None:
     assert sorted(each["Values"][1] for each in partitions) == ["02", "03"]
 
 
+def test_quotes_are_part_of_the_value(crawls: Crawls) -> None:
+    """As with LazySimpleSerDe on AWS (developer guide, "Built-in CSV classifier")."""
+    crawls.jobs.put("quoted/1.csv", 'name,n\n"a",1\nb,2\n')
+    crawls.create(crawls.path("quoted/"))
+    crawls.crawl()
+    assert crawls.query("SELECT name FROM quoted ORDER BY n") == [['"a"'], ["b"]]
+
+
 def test_other_folders_are_numbered_partitions(crawls: Crawls) -> None:
     for day in ("monday", "friday"):
         crawls.jobs.put(f"days/{day}/data.json", json.dumps({"n": 1, "at": {"x": 1}}) + "\n")

@@ -197,7 +197,7 @@ def _scan(
     if library == PARQUET:
         source, there = _parquet(files, database)
     elif library in (OPEN_CSV, TEXT):
-        source, there = _csv(files, columns, storage["SerdeInfo"].get("Parameters", {}), properties), lowered
+        source, there = _csv(files, columns, storage["SerdeInfo"], properties), lowered
     elif library in JSON:
         source, there = _json(files, columns), lowered
     else:
@@ -225,15 +225,18 @@ def _parquet(files: Sequence[Path], database: Any) -> tuple[str, set[str]]:
 
 
 def _csv(
-    files: Sequence[Path], columns: Mapping[str, str], serde: Mapping[str, str], properties: Mapping[str, str]
+    files: Sequence[Path], columns: Mapping[str, str], serde: Mapping[str, Any], properties: Mapping[str, str]
 ) -> str:
+    """Only OpenCSVSerde knows of quotes; for LazySimpleSerDe they are part of the value."""
+    quote = "" if serde.get("SerializationLibrary", TEXT) == TEXT else '"'
+    settings = serde.get("Parameters", {})
     shape = ", ".join(f"'{name}': 'VARCHAR'" for name in columns)
     given = {
-        "delim": serde.get("separatorChar", serde.get("field.delim", ",")),
-        "quote": serde.get("quoteChar", '"'),
-        "escape": serde.get("escapeChar", '"'),
+        "delim": settings.get("separatorChar", settings.get("field.delim", ",")),
+        "quote": settings.get("quoteChar", quote),
+        "escape": settings.get("escapeChar", quote),
     }
-    options = ", ".join(f"{key} = '{value[-1]}'" for key, value in given.items())
+    options = ", ".join(f"{key} = '{value[-1:]}'" for key, value in given.items())
     skip = int(properties.get("skip.header.line.count", 0))
     return (
         f"read_csv([{_listed(files)}], columns = {{{shape}}}, header = false, skip = {skip}, auto_detect = false, "
