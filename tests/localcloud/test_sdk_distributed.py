@@ -67,7 +67,7 @@ from sagemaker.train import distributed
 
 trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
 allowed = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-iam, name = boto3.client("iam"), sys.argv[3]
+iam, name = boto3.client("iam"), "sdk-distributed"
 role = iam.create_role(
     RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
 )["Role"]["Arn"]
@@ -75,52 +75,44 @@ iam.put_role_policy(
     RoleName=name, PolicyName="all", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
 )
 boto3.client("s3").create_bucket(Bucket=name)
-trainer = ModelTrainer(
-    training_image="763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.5-cpu-py311",
-    source_code=SourceCode(source_dir="source", entry_script="train.py"),
-    distributed=getattr(distributed, sys.argv[4])(process_count_per_node=2),
-    compute=Compute(instance_type="ml.m5.large", instance_count=int(sys.argv[5]), volume_size_in_gb=5),
-    output_data_config=OutputDataConfig(s3_output_path=f"s3://{name}/out"),
-    environment={"PATH": f"{sys.argv[1]}:{sys.argv[2]}", "PYTHONPATH": sys.argv[1]},
-    base_job_name=name,
-    role=role,
-    hyperparameters={"epochs": 3},
-)
-trainer.train(wait=False)
-print(trainer._latest_training_job.training_job_name)
+for driver in ("Torchrun", "MPI"):
+    trainer = ModelTrainer(
+        training_image="763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.5-cpu-py311",
+        source_code=SourceCode(source_dir="source", entry_script="train.py"),
+        distributed=getattr(distributed, driver)(process_count_per_node=2),
+        compute=Compute(instance_type="ml.m5.large", instance_count=2, volume_size_in_gb=5),
+        output_data_config=OutputDataConfig(s3_output_path=f"s3://{name}/out"),
+        environment={"PATH": f"{sys.argv[1]}:{sys.argv[2]}", "PYTHONPATH": sys.argv[1]},
+        base_job_name=f"{name}-{driver.lower()}",
+        role=role,
+        hyperparameters={"epochs": 3},
+    )
+    trainer.train(wait=False)
+    print("started", trainer._latest_training_job.training_job_name)
 """
 
 
-def trained(cloud: Any, folder: Path, driver: str, instances: int) -> dict[str, Any]:
-    """The job that the program has started, once it has ended."""
+@pytest.mark.e2e
+def test_torchrun_on_two_hosts_and_what_mpi_lacks_there(cloud: Any, tmp_path: Path) -> None:
     files = {"source/train.py": TRAIN, "fake/torchrun": TORCHRUN, "fake/torch.py": "__version__ = '2.5.0'\n"}
     for name, text in files.items():
-        path = folder / name
+        path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(0o755)
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **cloud.environment}
-    words = [str(folder / "fake"), programs, f"sdk-{driver.lower()}", driver, str(instances)]
-    command = [sys.executable, "-c", PROGRAM, *words]
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **cloud.environment}
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "fake"), programs]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return Jobs(cloud).wait(done.stdout.splitlines()[-1])
-
-
-@pytest.mark.e2e
-def test_torchrun_on_two_hosts(cloud: Any, tmp_path: Path) -> None:
-    job = trained(cloud, tmp_path, "Torchrun", 2)
-    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
-    files_made = Jobs(cloud).unpacked(job["ModelArtifacts"]["S3ModelArtifacts"])
+    started = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("started ")]
+    jobs = Jobs(cloud)
+    torchrun, mpi = (jobs.wait(name) for name in started)
+    assert torchrun["TrainingJobStatus"] == "Completed", torchrun.get("FailureReason")
+    files_made = jobs.unpacked(torchrun["ModelArtifacts"]["S3ModelArtifacts"])
     assert files_made == {"ranks": b"[0, 1, 2, 3] 3 algo-1"}
-
-
-@pytest.mark.e2e
-def test_mpi_on_two_hosts_is_refused_with_what_it_lacks(cloud: Any, tmp_path: Path) -> None:
-    job = trained(cloud, tmp_path, "MPI", 2)
-    assert job["TrainingJobStatus"] == "Failed"
-    assert job["FailureReason"].startswith("ClientError: the SDK's MPI driver connects its instances by SSH")
+    assert mpi["TrainingJobStatus"] == "Failed"
+    assert mpi["FailureReason"].startswith("ClientError: the SDK's MPI driver connects its instances by SSH")
 
 
 def test_what_a_driver_needs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
