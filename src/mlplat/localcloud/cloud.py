@@ -25,8 +25,8 @@ TAGS = ":tags"
 ACCOUNT = "123456789012"
 """The one account of the local cloud."""
 
-LONGEST_ANSWER = 900
-"""Seconds that a call to itself may take: a function runs for no longer."""
+LONGEST_FUNCTION, LONGEST_ANSWER = 900, 60
+"""Seconds that a call to itself may take: of a function (Lambda lets none run longer), and of anything else."""
 
 AGENT = "mlplat-localcloud"
 """Part of the User-Agent of calls that the local cloud makes to itself; the request log marks them `internal`."""
@@ -140,7 +140,7 @@ class Cloud:
             user_agent_extra=AGENT,
             max_pool_connections=32,
             proxies={},
-            read_timeout=LONGEST_ANSWER,
+            read_timeout=LONGEST_FUNCTION if service == "lambda" else LONGEST_ANSWER,
             retries={"mode": "standard", "total_max_attempts": 1},
         )
         session = boto3.Session(*self._credentials(), region_name=self.region)
