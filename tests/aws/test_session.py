@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -54,3 +56,26 @@ def test_somebody_who_stops_the_wait_is_told_so() -> None:
     with pytest.raises(Interrupted, match=r"stopped while waiting for a\.b\.c; run the same command again") as caught:
         session.at("a.b.c").pause(1)
     assert caught.value.exit_code == 130
+
+
+def test_what_lists_are_read_with_is_loaded_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    from botocore.loaders import Loader
+
+    session = Session("development", "us-east-1", credentials=("AKIAIOSFODNN7EXAMPLE", "secret"))
+    session.client("ec2")
+    load, loaded, together = Loader.load_service_model, list[str](), threading.Barrier(8)
+
+    def slowly(loader: Any, service: str, what: str, api_version: str | None = None) -> Any:
+        loaded.append(f"{service} {what}")
+        time.sleep(0.05)  # long enough for the others to come
+        return load(loader, service, what, api_version)
+
+    def page(number: int) -> Any:
+        together.wait()
+        return session.at(f"a.b.{number}").paginator("ec2", "describe_vpcs")
+
+    monkeypatch.setattr(Loader, "load_service_model", slowly)
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(page, range(8)))
+    assert loaded == ["ec2 paginators-1"]
+    assert len({id(each) for each in made}) == 8, "each listing has its own"
