@@ -274,6 +274,8 @@ NAMED = {
     "CreateRole": "RoleName", "CreateDatabase": "Name", "CreateLogGroup": "logGroupName", "CreateBucket": "",
     "CreateFeatureGroup": "FeatureGroupName", "CreateModelPackageGroup": "ModelPackageGroupName",
     "CreateModel": "ModelName", "CreateEndpointConfig": "EndpointConfigName", "CreateEndpoint": "EndpointName",
+    "CreatePipeline": "PipelineName", "CreateJob": "Name", "CreateTrigger": "Name", "CreateCrawler": "Name",
+    "PutRule": "Name",
 }  # fmt: skip
 """Creations of what has a name, and the parameter that says it."""
 
@@ -289,15 +291,16 @@ def named(exchange: Exchange) -> str | None:
         return None
     given = json.loads(body)
     name = given.get("DatabaseInput", given).get("Name")
-    keys: Collection[str] = {*NAMED.values(), "KeyId"} & given.keys()
+    keys: Collection[str] = {*NAMED.values(), "KeyId", "JobName"} & given.keys()
     return name or next((str(given[key]) for key in sorted(keys)), None)
 
 
 def absent(call: Call) -> tuple[str, str, int]:
     """How the service says that there is no such thing."""
     if call.service == "sagemaker":
-        if "FeatureGroup" in call.operation:
-            return "ResourceNotFound", "Resource Not Found: there is no such FeatureGroup.", 400
+        for kind in ("FeatureGroup", "Pipeline"):
+            if kind in call.operation:
+                return "ResourceNotFound", f"Resource Not Found: there is no such {kind}.", 400
         return "ValidationException", "Could not find model or ModelPackageGroup x does not exist.", 400
     return {
         "s3": ("404", "Not Found", 404),
@@ -306,6 +309,7 @@ def absent(call: Call) -> tuple[str, str, int]:
         "glue": ("EntityNotFoundException", "Database not found.", 400),
         "athena": ("InvalidRequestException", "WorkGroup is not found.", 400),
         "cloudwatch-logs": ("ResourceNotFoundException", "The specified log group does not exist.", 400),
+        "eventbridge": ("ResourceNotFoundException", "Rule does not exist on EventBus default.", 400),
     }[call.service]
 
 

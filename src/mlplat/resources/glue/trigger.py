@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mlplat.aws import Session
-from mlplat.errors import NotSettled
 from mlplat.resources.base import Observed, Ref, Resource
 from mlplat.resources.glue import arn_of, claim, tags_of
 
@@ -55,7 +54,7 @@ class GlueTrigger(Resource):
         return Observed(name, fields, {"name": name, "arn": arn}, tags_of(aws, arn))
 
     def create(self, aws: Session) -> str:
-        """CreateTrigger with tags, and wait until it is active."""
+        """CreateTrigger with tags; reading it back waits until it is active."""
         aws.client("glue").create_trigger(
             Name=self.name,
             Type="SCHEDULED",
@@ -65,8 +64,6 @@ class GlueTrigger(Resource):
             StartOnCreation=self.active,
             Tags=aws.tags,
         )
-        if self.describe(aws) is None:
-            raise NotSettled(f"creating glue_trigger {self.name}: it is not there", hint="mlplat apply")
         return self.name
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
