@@ -95,7 +95,8 @@ def refusal(call: Any, *arguments: Any) -> str:
 
 def test_each_role_does_its_part_with_its_own_group(project: Project) -> None:
     project.configure(GROUPS)
-    project.run("apply")
+    (project.folder / "config" / "default.toml").write_text("")
+    project.run("apply", "--with-dependencies", "--template", "ml_feature_store")
     producer, consumer, analyst = (As(project, who) for who in ("producer", "consumer", "analyst"))
     producer.put("people")
     assert "sagemaker:BatchWriteRecord on resource" in refusal(producer.put, "orders")
@@ -117,7 +118,7 @@ def test_each_role_does_its_part_with_its_own_group(project: Project) -> None:
     assert "s3:ListBucket" in refusal(lambda: s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/"))
     assert "s3:ListBucket" in refusal(lambda: s3.list_objects_v2(Bucket=bucket))
     by_simulation(project, {"producer": producer, "consumer": consumer, "analyst": analyst})
-    project.run("plan")
+    project.run("plan", "--template", "ml_feature_store")
     project.run("destroy", "--reverse", "--delete-data", "*")
     assert [each["RoleName"] for each in project.client("iam").list_roles()["Roles"]] == []
 

@@ -45,8 +45,9 @@ def turns(project: Project, name: str, state: str) -> dict[str, Any]:
 
 def test_alarms_go_off_and_tell_the_topic_and_the_second_plan_is_empty(project: Project) -> None:
     project.configure(WATCHED)
-    project.run("apply")
-    project.run("plan")
+    (project.folder / "config" / "default.toml").write_text("")
+    project.run("apply", "--with-dependencies", "--template", "ml_feature_store")
+    project.run("plan", "--template", "ml_feature_store")
     outputs = project.json("outputs")
     topic = outputs["ml_feature_store.topic.alarms"]["arn"]
     queue = Queue(project, "alarms")

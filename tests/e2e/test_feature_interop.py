@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import pytest
+from tests.e2e.asking import asked
 from tests.e2e.project import Project
 from tests.localcloud.jobs import until
 
@@ -76,22 +77,27 @@ def by_the_sdk(project: Project, *words: str) -> Any:
     return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("TOLD"))[4:])
 
 
-def offline(project: Project, count: int) -> list[dict[str, Any]]:
+def offline(count: int) -> list[dict[str, Any]]:
     """All rows of the offline store, once it has as many."""
     query = "SELECT id, at, age, score, plan, is_deleted FROM {people} ORDER BY id, at"
-    return until(lambda: project.json("features", "query", query), lambda rows: len(rows) == count, within=60)
+    found: list[dict[str, Any]] = until(
+        lambda: asked("features", "query", query), lambda rows: len(rows) == count, within=60
+    )
+    return found
 
 
-def test_the_sdk_boto3_and_mlplat_read_what_the_others_wrote(project: Project) -> None:
+def test_the_sdk_boto3_and_mlplat_read_what_the_others_wrote(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.configure(GROUP)
-    project.run("apply")
-    outputs = project.json("outputs")
+    (project.folder / "config" / "default.toml").write_text("")
+    project.run("apply", "--with-dependencies", "--template", "ml_feature_store")
+    monkeypatch.chdir(project.folder)
+    outputs = asked("outputs")
     name = outputs["ml_feature_store.feature_group.people"]["name"]
     bucket = outputs["ml_data_infrastructure.bucket.experiments"]["name"]
     lines = [",".join(COLUMNS), *map(",".join, MLPLATS)]
     (project.folder / "people.csv").write_text("\n".join(lines) + "\n")
-    project.run("features", "ingest", "people", "people.csv")
-    offline(project, 3)
+    assert asked("features", "ingest", "people", "people.csv")["written"] == 3
+    offline(3)
 
     told = by_the_sdk(project, name, bucket, FEBRUARY)
     assert told["record"] == dict(zip(COLUMNS, MLPLATS[0], strict=True))
@@ -115,19 +121,19 @@ def test_the_sdk_boto3_and_mlplat_read_what_the_others_wrote(project: Project) -
     )
     runtime.delete_record(FeatureGroupName=name, RecordIdentifierValueAsString="b", EventTime=MARCH)
 
-    read = project.json("features", "get", "people", *"abcdefg", code=3)
+    read = asked("features", "get", "people", *"abcdefg", fails=True)
     assert read["a"] == {"id": "a", "at": FEBRUARY, "age": "31", "score": "0.75"}
     assert {key for key, value in read.items() if value is None} == {"b", "c"}
     assert read["d"] == read["f"] | {"id": "d"} == {
         "id": "d", "at": FEBRUARY, "age": "60", "score": "3.5", "plan": "sdk",
     }  # fmt: skip
     assert read["g"] == record
-    rows = offline(project, 10)
+    rows = offline(10)
     assert [(row["id"], row["at"]) for row in rows if row["is_deleted"]] == [("b", MARCH), ("c", FEBRUARY)]
     assert [(row["age"], row["score"], row["plan"]) for row in rows if row["id"] in "ag"] == [
         (30, 0.5, "basic"), (31, 0.75, None), (70, None, "boto3"),
     ]  # fmt: skip
-    history = project.json("features", "history", "people", "a")
+    history = asked("features", "history", "people", "a")
     assert [(each["at"], each["age"]) for each in history] == [(JANUARY, 30), (FEBRUARY, 31)]
     known(project)
 
@@ -137,7 +143,7 @@ def known(project: Project) -> None:
     labels = [(id, at) for id in "abcdg" for at in ("2026-01-15T00:00:00Z", "2026-03-15T00:00:00Z")]
     text = "\n".join(["id,event_time", *map(",".join, labels)])
     (project.folder / "labels.csv").write_text(text + "\n")
-    project.run("features", "dataset", "--labels", "labels.csv", "--features", "people:age", "--out", "set.json")
+    asked("features", "dataset", "--labels", "labels.csv", "--features", "people:age", "--out", "set.json")
     found = [json.loads(line) for line in (project.folder / "set.json").read_text().splitlines()]
     ages = {(each["id"], each["event_time"][:7]): each["age"] for each in found}
     assert ages == {
