@@ -44,10 +44,21 @@ LOGS = {"Action": "logs:*", "Resource": "*"}
 METRICS = {"Action": "cloudwatch:PutMetricData", "Resource": "*"}
 
 
+def trusting(cloud: RunningCloud, role: str, *principals: dict[str, str]) -> None:
+    """SageMaker and these may assume the role."""
+    statements = [
+        {"Effect": "Allow", "Principal": each, "Action": "sts:AssumeRole"}
+        for each in ({"Service": "sagemaker.amazonaws.com"}, *principals)
+    ]
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    cloud.client("iam").update_assume_role_policy(RoleName=role.rpartition("/")[2], PolicyDocument=document)
+
+
 class Session:
     """Calls with the credentials of a role."""
 
     def __init__(self, cloud: RunningCloud, role: str, **limits: Any) -> None:
+        trusting(cloud, role, {"AWS": f"arn:aws:iam::{cloud.account}:root"})
         made = cloud.client("sts").assume_role(RoleArn=role, RoleSessionName="tester", **limits)["Credentials"]
         keys = (made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
         self._session, self._url = boto3.Session(*keys, region_name="us-east-1"), cloud.url
@@ -318,23 +329,18 @@ def test_a_role_is_assumed_by_whom_its_trust_policy_names(strict: RunningCloud) 
     asked = {"RoleArn": jobs.role, "RoleSessionName": "next"}
     code, text = session.refused("sts", "assume_role", **asked)
     assert code == "AccessDenied" and "because no resource-based policy allows the sts:AssumeRole action" in text
-
-    def trust(principal: str) -> None:
-        statement = {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "sts:AssumeRole"}
-        strict.client("iam").update_assume_role_policy(
-            RoleName=jobs.role.rpartition("/")[2],
-            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
-        )
-
-    trust(f"arn:aws:iam::{strict.account}:root")
+    with pytest.raises(ClientError, match="is not authorized to perform: sts:AssumeRole on resource"):
+        strict.client("sts").assume_role(**asked)
+    trusting(strict, jobs.role, {"AWS": f"arn:aws:iam::{strict.account}:root"})
+    strict.client("sts").assume_role(**asked)
     assert "because no identity-based policy allows" in session.refused("sts", "assume_role", **asked)[1]
-    trust(first)
+    trusting(strict, jobs.role, {"AWS": first})
     session.client("sts").assume_role(**asked)
     gone = jobs.role + "-gone"
     with pytest.raises(ClientError, match="is not authorized to perform: sts:AssumeRole on resource"):
         strict.client("sts").assume_role(RoleArn=gone, RoleSessionName="next")
     with pytest.raises(ClientError, match="MalformedPolicyDocument"):
-        strict.client("sts").assume_role(**asked, Policy="{")
+        session.client("sts").assume_role(**asked, Policy="{")
 
 
 def test_a_pipeline_acts_as_its_role(strict: RunningCloud) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from urllib.parse import unquote
 
-from mlplat.localcloud import iam
+from mlplat.localcloud import iam, policies
 from mlplat.localcloud.access import callers
 from mlplat.localcloud.errors import AwsError
 from mlplat.localcloud.rules import Asked, after, before
@@ -22,8 +23,9 @@ def a_role_that_is_there(asked: Asked) -> None:
     role = asked.request["RoleArn"]
     if f":iam::{asked.cloud.account}:role/" not in role:
         return
-    known = list(asked.backend("iam").roles.values())
-    if all(each.arn != role for each in known) or asked.cloud.host.freshness.hides(f"assuming {role}"):
+    known = {each.arn: each for each in list(asked.backend("iam").roles.values())}
+    fresh = asked.cloud.host.freshness.hides(f"assuming {role}")
+    if role not in known or fresh or not _lets_the_account_in(asked, known[role]):
         text = f"User: {_caller(asked)} is not authorized to perform: sts:AssumeRole on resource: {role}"
         raise AwsError("AccessDenied", text, 403)
 
@@ -54,6 +56,19 @@ def the_session_is_limited(asked: Asked, reply: Reply) -> None:
         arns = [each["arn"] for each in asked.request.get("PolicyArns", ())]
         session.session_policies = {arn: iam.managed(asked.cloud, arn) for arn in arns}
         session.session_tags = {each["Key"]: each["Value"] for each in asked.request.get("Tags", ())}
+
+
+def _lets_the_account_in(asked: Asked, role: Any) -> bool:
+    """The local cloud's own key may do everything, but no policy of its own opens a role: its trust policy does.
+
+    Only where IAM is enforced. Sessions and users have been looked at before (`enforcement`).
+    """
+    if not asked.cloud.host.enforce_iam or callers.of(asked.route.access_key, asked.cloud) is not None:
+        return True
+    document = json.loads(unquote(role.assume_role_policy_document))
+    account = asked.cloud.account
+    names = (account, f"arn:{asked.cloud.partition}:iam::{account}:root")
+    return any(policies.lets_in(document, each, "sts:AssumeRole", "*", {}) for each in names)
 
 
 def _caller(asked: Asked) -> str:
