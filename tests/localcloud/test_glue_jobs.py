@@ -97,7 +97,8 @@ def test_a_script_runs_with_its_arguments_and_libraries(glue: GlueJobs) -> None:
     assert run["JobRunState"] == "SUCCEEDED", run.get("ErrorMessage")
     seen = json.loads(glue.jobs.s3.get_object(Bucket=glue.jobs.bucket, Key="seen.json")["Body"].read())
     assert seen["modules"] == ["local", "zipped"]
-    assert seen["argv"][-4:] == ["--bucket", glue.jobs.bucket, "--mode", "delta"]
+    assert seen["argv"][2:7] == ["--bucket", glue.jobs.bucket, "--mode", "delta", "--scriptLocation"]
+    assert seen["argv"][8:] == ["--python-version", "3.9"]
     assert (glue.log("output", run["Id"]), glue.log("error", run["Id"])) == (["to the output"], ["to the error"])
     assert run["Arguments"]["--mode"] == "delta"
     assert (run["MaxCapacity"], run["Attempt"], run["LogGroupName"]) == (0.0625, 0, "/aws-glue/python-jobs")

@@ -76,7 +76,7 @@ def test_jobs_are_named_and_tagged_as_aws_does(pipelines: PipelineCalls, two: tu
     job = pipelines.steps(two[1])["First"]["Metadata"]["ProcessingJob"]["Arn"]
     assert re.fullmatch(rf"pipelines-{execution}-First-\w{{10}}", job.rpartition("/")[2])
     tags = {each["Key"]: each["Value"] for each in pipelines.sagemaker.list_tags(ResourceArn=job)["Tags"]}
-    assert tags == {"sagemaker:pipeline-execution-arn": two[1], "sagemaker:pipeline-step-name": "First"}
+    assert tags == {"sagemaker:pipeline-execution-arn": two[1]}
     arn = two[1].partition("/execution")[0]
     assert pipelines.sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "a"}]
 

@@ -170,8 +170,10 @@ class PythonShellRun:
         return last
 
     def _arguments(self) -> list[str]:
-        """sys.argv after the script: every argument of the run as `--key value`."""
-        given = self._run["Arguments"]
+        """sys.argv after the script, as scripts have printed it: each argument as `--key value`, and Glue's own two."""
+        command = self._job["Command"]
+        own = {"--scriptLocation": command["ScriptLocation"], "--python-version": command.get("PythonVersion", "3")}
+        given = {**self._run["Arguments"], **own}
         return [part for name, value in given.items() for part in ((name, value) if value != "" else (name,))]
 
     def _libraries(self) -> list[str]:

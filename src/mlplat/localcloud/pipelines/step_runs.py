@@ -128,15 +128,12 @@ def _wait(context: Context, made: Made, name: Mapping[str, str], record: Record)
 
 
 def _request(context: Context, step: Step, made: Made, arguments: Mapping[str, Any]) -> Record:
-    """The Create request: AWS names the object, and tags it with the execution and the step."""
+    """The Create request: AWS names the object, and tags it with the execution (where the SDK's lineage looks)."""
     request = {name: each for name, each in arguments.items() if each is not None}
     if "ModelPackageGroupName" not in request:  # a version has no name of its own, and no tags
         request[made.name] = name_of(context.execution, step, made, request.get(made.name))
-        tags = {
-            "sagemaker:pipeline-execution-arn": context.execution["PipelineExecutionArn"],
-            "sagemaker:pipeline-step-name": step.name,
-        }
-        request["Tags"] = [*request.get("Tags", ()), *({"Key": key, "Value": each} for key, each in tags.items())]
+        own = {"Key": "sagemaker:pipeline-execution-arn", "Value": context.execution["PipelineExecutionArn"]}
+        request["Tags"] = [*request.get("Tags", ()), own]
     return request
 
 
