@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from tests.e2e.project import Project
 from tests.localcloud.jobs import until
 from tests.localcloud.test_alarms import Queue
@@ -58,7 +59,7 @@ def test_alarms_go_off_and_tell_the_topic_and_the_second_plan_is_empty(project: 
     project.run("features", "ingest", "people", "people.csv", code=3)
     address = daemon.status(project.cloud)
     assert address is not None
-    daemon.advance(address, 60)
+    daemon.advance(address, 60)  # from here on, what happens now is in a period that is over
     found = turns(project, "failed-records", "ALARM")
     assert found["AlarmActions"] == [topic]
     assert "datapoint [1.0" in found["StateReason"]
@@ -66,10 +67,15 @@ def test_alarms_go_off_and_tell_the_topic_and_the_second_plan_is_empty(project: 
     told = [json.loads(each["Message"]) for each in queue.wait()]
     assert (f"{PREFIX}-failed-records", "ALARM") in [(each["AlarmName"], each["NewStateValue"]) for each in told]
 
+    runtime = project.client("sagemaker-featurestore-runtime")
+    with pytest.raises(ClientError):
+        record = [{"FeatureName": "id", "ValueAsString": "1"}]  # without an event time
+        runtime.put_record(FeatureGroupName="mlplat-development-people", Record=record)
+    assert turns(project, "put-errors", "ALARM")["Metrics"][-1]["Expression"] == "m1 + m2"
+
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     (project.folder / "fresh.csv").write_text(f"id,at,age\n3,{now},30\n")
     project.run("features", "ingest", "people", "fresh.csv")
-    daemon.advance(address, 60)
     turns(project, "freshness", "OK")
     board = project.client("cloudwatch").get_dashboard(DashboardName="mlplat-development-feature-store-us-east-1")
     assert "NewestRecordAge" in board["DashboardBody"]
