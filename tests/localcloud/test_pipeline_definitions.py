@@ -67,6 +67,10 @@ EQUALS = {"Type": "Equals", "LeftValue": 1, "RightValue": 1}
         (document(condition("C")), "has no Conditions"),
         (document(condition("C", {"Type": "Or", "Conditions": 3})), "Expecting start of Json Array."),
         (document(condition("C", {"Type": "In", "QueryValue": 1, "Values": 3})), "Expecting start of Json Array."),
+        (
+            document(processing(DependsOn=["F"]), {"Name": "F", "Type": "Fail", "Arguments": {"ErrorMessage": "x"}}),
+            "A can not depends on F",
+        ),
         (document(processing(CacheConfig=[1])), "Expecting start of Json Object."),
         (document(processing(RetryPolicies=["again"])), "Expecting start of Json Object."),
         (document(processing(DependsOn=[{"a": 1}])), "Unexpected value: {'a': 1}."),
@@ -216,3 +220,10 @@ def test_names_of_jobs(kind: str, prefix: str | None, begin: str) -> None:
     assert name.startswith(begin)
     long = name_of({"PipelineExecutionArn": ARN}, Step("x" * 64, kind, {}, frozenset()), made, prefix)
     assert len(name) <= len(long) <= made.longest_name
+
+
+def test_a_name_that_was_seen_on_aws() -> None:
+    """`pipelines-8pk6dxn4cfvl-Rossmann-Model-Train-bPVYsMzUlc` was a job of the step Rossmann-Model-Training."""
+    step = Step("Rossmann-Model-Training", "Training", {}, frozenset())
+    name = name_of({"PipelineExecutionArn": "execution/8pk6dxn4cfvl"}, step, MAKING["Training"], None)
+    assert name[:-10] == "pipelines-8pk6dxn4cfvl-Rossmann-Model-Train-"

@@ -188,3 +188,15 @@ def test_a_job_is_tried_again_where_a_policy_says_so(pipelines: PipelineCalls) -
     assert "Error Details: The account-level service limit" in steps["Many"]["FailureReason"]
     assert "Retry not appropriate" in steps["Once"]["FailureReason"]
     assert steps["Once"]["FailureReason"].endswith("for the exception type SAGEMAKER_RESOURCE_LIMIT.")
+
+
+def test_a_fail_step_tells_the_outcome_of_a_condition(pipelines: PipelineCalls) -> None:
+    """As the SDK's own tests against AWS have it, the text of an outcome included."""
+    never = {"Type": "Equals", "LeftValue": 1, "RightValue": 2}
+    check = step("Check", "Condition", {"Conditions": [never], "IfSteps": [], "ElseSteps": []})
+    message = joined(": ", "1 == 2 returns", got("Steps.Check.Outcome"))
+    execution, steps = pipelines.run(check, step("Stop", "Fail", {"ErrorMessage": message}))
+    assert execution["FailureReason"] == "Step failure: One or multiple steps failed."
+    assert steps["Stop"]["FailureReason"] == "1 == 2 returns: false"
+    _, steps = pipelines.run(step("Stop", "Fail", {"ErrorMessage": ""}))
+    assert "FailureReason" not in steps["Stop"]

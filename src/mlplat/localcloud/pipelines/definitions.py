@@ -215,6 +215,8 @@ def _check_references(step: Step, parameters: Mapping[str, Parameter], steps: Ma
     for name in step.after:
         if name not in steps:
             raise malformed(f"The step {step.name} depends on {name}, which is not defined.")
+        if steps[name].type == "Fail":  # the SDK's own tests against AWS
+            raise malformed(f"{step.name} can not depends on {name}")
 
 
 def _check_property_file(step: Step, producer: Step, name: str) -> None:

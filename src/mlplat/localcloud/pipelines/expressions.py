@@ -107,7 +107,7 @@ def evaluated(value: Any, scope: Scope) -> Any:
 
 
 def text(value: Any) -> str:
-    """A value in a text; booleans as JSON has them (not verified)."""
+    """A value in a text; booleans as JSON has them (so the SDK's own tests against AWS)."""
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 

@@ -26,7 +26,7 @@ def of(cloud: Cloud, step: Step, record: Mapping[str, Any]) -> Mapping[str, Any]
     """By the step's record. Raises Unresolved where the role may not ask."""
     metadata = record["Metadata"]
     if step.type == "Condition":
-        return {"Outcome": metadata["Condition"]["Outcome"]}
+        return {"Outcome": metadata["Condition"]["Outcome"] == "True"}  # the SDK's own tests against AWS: "false"
     if step.type == "Lambda":
         return {"OutputParameters": _lambda(step, metadata["Lambda"].get("OutputParameters", []))}
     made = MAKING[step.type]

@@ -22,8 +22,8 @@ from mlplat.localcloud.pipelines.step_types import MAKING, Made
 
 LOOK = 0.1
 """Seconds between two looks at a job."""
-RANDOM = 10
-"""Characters at the end of a name."""
+RANDOM, LONGEST_STEP = 10, 20
+"""Characters at the end of a name, and of a step in one: `pipelines-8pk6dxn4cfvl-Rossmann-Model-Train-bPVYsMzUlc`."""
 ENDED = frozenset({"Completed", "Failed", "Stopped"})
 
 Record = dict[str, Any]
@@ -138,12 +138,12 @@ def _request(context: Context, step: Step, made: Made, arguments: Mapping[str, A
 
 
 def name_of(execution: Mapping[str, Any], step: Step, made: Made, prefix: str | None) -> str:
-    """`pipelines-<execution>-<step>-<random>`, shorter where it must be; or with a prefix that the step gives."""
+    """`pipelines-<execution>-<step>-<random>`, the step cut as AWS cuts it; or with a prefix that the step gives."""
     run_id = execution["PipelineExecutionArn"].rpartition("/")[2]
     end = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(RANDOM))
     middle = re.sub(r"[^a-zA-Z0-9]+", "-", prefix or step.name)
     begin = f"{run_id}-" if made.longest_name < 63 or prefix else f"pipelines-{run_id}-"
-    room = made.longest_name - len(begin) - RANDOM - 1
+    room = min(LONGEST_STEP if not prefix else 63, made.longest_name - len(begin) - RANDOM - 1)
     return f"{begin}{middle[:room].strip('-')}-{end}" if not prefix else f"{middle[:room].strip('-')}-{begin}{end}"
 
 
@@ -154,7 +154,8 @@ def _condition(context: Context, step: Step, _record: Record) -> Record:
 
 def _fail(context: Context, step: Step, _record: Record) -> Record:
     message = str(evaluated(step.arguments.get("ErrorMessage", ""), context.scope))
-    return {"StepStatus": "Failed", "FailureReason": message, "Metadata": {"Fail": {"ErrorMessage": message}}}
+    told = {"FailureReason": message} if message else {}
+    return {"StepStatus": "Failed", "Metadata": {"Fail": {"ErrorMessage": message}}} | told
 
 
 def _lambda(context: Context, step: Step, record: Record) -> Record:
