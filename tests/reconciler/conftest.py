@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -81,10 +81,11 @@ class World:
     parallelism: int = 4
     watch: Recorder = field(default_factory=Recorder)
     backend: Callable[[], Backend] | None = None
+    labels: dict[str, str] = field(default_factory=dict)
 
     @property
     def session(self) -> FakeSession:
-        return session(self.cloud, self.namespace)
+        return replace(session(self.cloud, self.namespace), labels=self.labels)
 
     @property
     def store(self) -> Store:

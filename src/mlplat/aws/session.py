@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -31,6 +31,8 @@ class Session:
     credentials: tuple[str, str] | None = None
     """Access key id and secret, only for the local cloud; otherwise boto3 finds them as every AWS tool does."""
     max_connections: int = 32
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Tags of the user's own, which every object gets besides those that say whose it is."""
     address: str = ""
     report: Callable[[str], None] = lambda _status: None
     """Tells the live view what the resource is waiting for."""
@@ -44,7 +46,12 @@ class Session:
 
     @property
     def tags(self) -> dict[str, str]:
-        """The ownership tags of the address, to be set in the create call itself."""
+        """All tags that an object of the address has, to be set in the create call itself."""
+        return {**self.labels, **self.ownership}
+
+    @property
+    def ownership(self) -> dict[str, str]:
+        """The tags that say whose the object of the address is."""
         return {
             "ManagedBy": "mlplat",
             "mlplat:namespace": self.namespace,

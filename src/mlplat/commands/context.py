@@ -71,8 +71,15 @@ def session_of(settings: Settings) -> Session:
             endpoint_url=cloud.url,
             credentials=(cloud.access_key, cloud.secret_key),
             max_connections=connections,
+            labels=settings.tags,
         )
-    return Session(settings.namespace, settings.region, profile=settings.profile, max_connections=connections)
+    return Session(
+        settings.namespace,
+        settings.region,
+        profile=settings.profile,
+        max_connections=connections,
+        labels=settings.tags,
+    )
 
 
 def store_of(settings: Settings, session: Session | None = None) -> Store:

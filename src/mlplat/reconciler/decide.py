@@ -69,6 +69,11 @@ def differences(aws: Session, resource: Resource, seen: Observed) -> list[Change
     return changes
 
 
+def labelled(aws: Session, seen: Observed) -> dict[str, str]:
+    """The user's own tags that are on an object, as the configuration has them."""
+    return {key: value for key, value in aws.labels.items() if (seen.tags or {}).get(key) == value}
+
+
 def must_replace(resource: Resource, seen: Observed, changes: Sequence[Change]) -> bool:
     """Whether only a new object can be as declared. For a kind that keeps data an unknown value is no reason yet."""
     fixed = [change for change in changes if change.field in resource.immutable]

@@ -8,7 +8,7 @@ for every change; `drift` looks at nothing but the first, so it needs no configu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -95,13 +95,16 @@ def causes(
         return {}
     by_hand = {change.field for change in moved(aws, entry, last, seen)}
     found = {change.field: _cause(change, change.field in by_hand, last, resource) for change in changes}
+    if "tags" in found and entry.labels != aws.labels:
+        found["tags"] = Cause.BOTH if "tags" in by_hand else Cause.CONFIG
     return {name: cause for name, cause in found.items() if cause is not None}
 
 
 def moved(aws: Session, entry: Entry, last: Resource, seen: Observed) -> list[Change]:
     """What differs from what was applied. A field that a newer mlplat added to the kind was never applied."""
     never = {each.name for each in fields(last)} - entry.fields.keys()
-    return [change for change in differences(aws, last, seen) if change.field not in never]
+    then = replace(aws, labels=entry.labels)
+    return [change for change in differences(then, last, seen) if change.field not in never]
 
 
 def was_deleted_by_hand(entry: Entry | None) -> bool:

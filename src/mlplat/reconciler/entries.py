@@ -62,6 +62,8 @@ class Entry:
     deposed: tuple[Deposed, ...] = ()
     former: tuple[str, ...] = ()
     """Addresses that its object may still be tagged with: it was moved here, and nobody has told the object yet."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The tags of the user's own that were applied (`[tags]`)."""
 
     @property
     def is_uncertain(self) -> bool:
@@ -89,6 +91,7 @@ class Entry:
             "intent": self.intent,
             "deposed": [each.to_json() for each in self.deposed],
             **({"former": self.former} if self.former else {}),
+            **({"labels": self.labels} if self.labels else {}),
         }
 
     @classmethod
@@ -103,6 +106,7 @@ class Entry:
             intent=value["intent"],
             deposed=tuple(Deposed.from_json(each) for each in value["deposed"]),
             former=tuple(value.get("former", ())),
+            labels=dict(value.get("labels", {})),
         )
 
 

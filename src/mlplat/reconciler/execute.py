@@ -11,7 +11,7 @@ from typing import Any
 from mlplat.aws import Session
 from mlplat.errors import MlplatError
 from mlplat.reconciler import verbs
-from mlplat.reconciler.decide import Owner, differences, foreign, must_replace, owner
+from mlplat.reconciler.decide import Owner, differences, foreign, labelled, must_replace, owner
 from mlplat.reconciler.entries import Deposed, Entry, remembered
 from mlplat.reconciler.holding import holders, reduced
 from mlplat.reconciler.observe import look, look_patiently
@@ -233,6 +233,7 @@ class Executor:
                 needs=tuple(sorted(step.needs | uses)),
                 deposed=deposed,
                 former=untold or (entry.former if entry is not None and deposed else ()),
+                labels=labelled(self.session, seen),
             )
 
         if finished(self.ledger.entry(step.owner)) != self.ledger.entry(step.owner):

@@ -13,7 +13,7 @@ from typing import Any
 
 from mlplat.aws import Session
 from mlplat.errors import MlplatError
-from mlplat.reconciler.decide import Owner, owner
+from mlplat.reconciler.decide import Owner, labelled, owner
 from mlplat.reconciler.entries import Deposed, Entry, State, remembered
 from mlplat.reconciler.failures import together
 from mlplat.reconciler.moves import NOWHERE, Moves, carried
@@ -187,6 +187,7 @@ class _Rebuilding:
             needs=main.needs,
             deposed=tuple(Deposed(each.seen.id, each.fields, each.needs) for each in others),
             former=tuple(sorted(tagged - {address})),
+            labels=labelled(self.session, main.seen),
         )
 
     def _with_needs(self, entries: Mapping[str, Entry]) -> dict[str, Entry]:

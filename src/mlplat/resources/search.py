@@ -46,11 +46,11 @@ def disown(aws: Session, arns: Sequence[str]) -> None:
     """Take the ownership tags off; other tags stay. Roles too: UntagResources takes them."""
     dashboards = [each for each in arns if ":dashboard/" in each]
     for arn in dashboards:
-        aws.client("cloudwatch").untag_resource(ResourceARN=arn, TagKeys=list(aws.tags))
+        aws.client("cloudwatch").untag_resource(ResourceARN=arn, TagKeys=list(aws.ownership))
     others = [each for each in arns if each not in dashboards]
     for start in range(0, len(others), MOST):
         answer = aws.client("resourcegroupstaggingapi").untag_resources(
-            ResourceARNList=others[start : start + MOST], TagKeys=list(aws.tags)
+            ResourceARNList=others[start : start + MOST], TagKeys=list(aws.ownership)
         )
         for arn, failure in answer.get("FailedResourcesMap", {}).items():
             raise ApiError(

@@ -113,6 +113,15 @@ def _namespace(value: str) -> str:
     return value
 
 
+def _tag_key(value: str) -> str:
+    if value in ("Name", "ManagedBy") or value.lower().startswith(("aws:", "mlplat:")):
+        raise refuse(Refusal("a tag that AWS or mlplat sets itself; choose another key"))
+    return value
+
+
+_TAG = "up to {} letters, digits, spaces and _ . : / = + - @, which is what every service takes"
+TagKey = Annotated[str, matching(r"[\w .:/=+@-]{1,128}", _TAG.format(128)), AfterValidator(_tag_key)]
+TagText = Annotated[str, matching(r"[\w .:/=+@-]{0,256}", _TAG.format(256))]
 Region = Annotated[str, AfterValidator(_region)]
 TrainingInstanceType = Annotated[str, AfterValidator(_training_type)]
 ProcessingInstanceType = Annotated[str, AfterValidator(_processing_type)]

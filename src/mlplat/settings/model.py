@@ -21,6 +21,8 @@ from mlplat.settings.limits import (
     Region,
     RetentionDays,
     ServingInstanceType,
+    TagKey,
+    TagText,
     TrainingInstanceType,
 )
 from mlplat.settings.monitoring import Monitoring
@@ -222,6 +224,8 @@ class Settings(BaseSettings):
     target: Literal["aws", "local"] = "aws"
     region: Region = "us-east-1"
     profile: Annotated[str, StringConstraints(min_length=1)] | None = None
+    tags: Annotated[dict[TagKey, TagText], Field(max_length=6)] = {}
+    """On everything that is made. S3 takes ten tags of an object, and four say whose it is."""
     approval: Approval = Approval()
     apply: Apply = Apply()
     lifecycle: Lifecycle = Lifecycle()

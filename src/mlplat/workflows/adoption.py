@@ -88,7 +88,7 @@ def _check_only(platform: Platform, declared: Declared, id: str) -> None:
     """What is found by tags is this address's object, whatever the state knows."""
     aws = platform.session.at(declared.address)
     seen = declared.resource.resolved(platform.state().outputs()).describe(aws)
-    if seen is not None and seen.id != id and aws.tags.items() <= (seen.tags or {}).items():
+    if seen is not None and seen.id != id and aws.ownership.items() <= (seen.tags or {}).items():
         raise _taken(platform, declared.address, id, seen.id)
 
 

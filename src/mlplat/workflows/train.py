@@ -215,7 +215,8 @@ def vpc_config(platform: Platform) -> dict[str, list[str]]:
 
 def run_tags(platform: Platform, workload: str) -> list[dict[str, str]]:
     """The tags of a run: whose it is, not an address, because a run is no resource."""
-    tags = {"ManagedBy": "mlplat", "mlplat:namespace": platform.settings.namespace, "mlplat:workload": workload}
+    whose = {"ManagedBy": "mlplat", "mlplat:namespace": platform.settings.namespace, "mlplat:workload": workload}
+    tags = {**platform.session.labels, **whose}
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
