@@ -274,6 +274,7 @@ def _crawler(settings: Settings, place: Place) -> Iterator[Declared]:
         database=Ref(DATABASE, "name"),
         folders=[Ref(f"{DATA}.bucket.raw", "uri", "{}/")],
         table_prefix=RAW,
+        table_level=2,  # a table for each folder of the bucket, however many there are
         schedule=settings.crawler.schedule or "",
         description="Tables of the files in the raw bucket",
     )

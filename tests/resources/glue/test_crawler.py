@@ -27,6 +27,7 @@ class TestGlueCrawler(KindContract):
             database=database(world, f"one_{world.suffix}"),
             folders=[f"s3://{world.bucket}/raw/"],
             table_prefix="raw_",
+            table_level=2,
             schedule="cron(0 4 * * ? *)",
             description="Raw files",
         )
@@ -37,6 +38,7 @@ class TestGlueCrawler(KindContract):
             "database": database(world, f"two_{world.suffix}"),
             "folders": [f"s3://{world.bucket}/raw/", f"s3://{world.bucket}/more/"],
             "table_prefix": "",
+            "table_level": 3,
             "schedule": "",
             "description": "All files",
         }
