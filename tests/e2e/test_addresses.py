@@ -43,7 +43,7 @@ def test_production_stands_up_wherever_aws_is(project: Project) -> None:
     assert "ml_data_infrastructure.kms_key.platform would be destroyed" in protected
     there = {**there, "MLPLAT_LIFECYCLE__PROTECT": json.dumps(dict.fromkeys(PROTECTED, False))}
     unconfirmed = project.run(*everything, code=2, **there).stderr
-    assert "This loses data: ml_data_infrastructure.glue_database.catalog (1 table)" in unconfirmed
+    assert "This loses data: ml_data_infrastructure.glue_database.catalog (3 tables)" in unconfirmed
     assert f"hint: mlplat {' '.join(everything[:-1])} 'ml_*' --confirm production" in unconfirmed
     project.run(*everything, "--confirm", "production", **there)
     assert project.client("s3").list_buckets()["Buckets"] == []

@@ -68,7 +68,12 @@ class Scaled:
         return int(variant["CurrentInstanceCount"])
 
     def becomes(self, count: int) -> None:
+        """The count, and the activity that tells of it, which is written down a moment later."""
         until(self.count, lambda found: found == count, within=20)
+        until(self._newest, lambda found: found == f"Setting desired instance count to {count}.", within=20)
+
+    def _newest(self) -> str:
+        return next((str(each["Description"]) for each in self.activities()), "")
 
     def activities(self) -> list[dict[str, Any]]:
         return list(self.scaling.describe_scaling_activities(**self.target)["ScalingActivities"])

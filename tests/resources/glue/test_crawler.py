@@ -17,13 +17,9 @@ def database(world: World, name: str) -> str:
 
 class TestGlueCrawler(KindContract):
     def desired(self, world: World) -> GlueCrawler:
-        names = [each["RoleName"] for each in world.client("iam").list_roles()["Roles"]]
-        name = f"crawls-{world.suffix}"
-        if name not in names:
-            role(world, "crawls")
         return GlueCrawler(
             name=f"contract-{world.suffix}",
-            role=name,
+            role=role(world, "crawls").rpartition("/")[2],
             database=database(world, f"one_{world.suffix}"),
             folders=[f"s3://{world.bucket}/raw/"],
             table_prefix="raw_",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from tests.resources.contract import KindContract, World
@@ -9,23 +10,20 @@ from mlplat.resources import GlueJob
 
 
 def role(world: World, name: str) -> str:
-    """The ARN of a role that Glue may assume."""
+    """The ARN of a role that Glue may assume, made when it isn't there yet."""
+    iam, called = world.client("iam"), f"{name}-{world.suffix}"
     trust = {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    made = world.client("iam").create_role(
-        RoleName=f"{name}-{world.suffix}",
-        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
-    )
-    return str(made["Role"]["Arn"])
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    with suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(RoleName=called, AssumeRolePolicyDocument=document)
+    return str(iam.get_role(RoleName=called)["Role"]["Arn"])
 
 
 class TestGlueJob(KindContract):
     def desired(self, world: World) -> GlueJob:
-        iam = world.client("iam")
-        names = [each["RoleName"] for each in iam.list_roles()["Roles"]]
-        one = f"one-{world.suffix}"
         return GlueJob(
             name=f"contract-{world.suffix}",
-            role=iam.get_role(RoleName=one)["Role"]["Arn"] if one in names else role(world, "one"),
+            role=role(world, "one"),
             script=f"s3://{world.bucket}/code/job.py",
             arguments={"library-set": "analytics"},
             description="Raw files into features",
