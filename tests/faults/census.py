@@ -98,7 +98,7 @@ def _by_name(cloud: Clients, region: str) -> Iterator[tuple[str, str, dict[str, 
 def _buckets(s3: Any) -> Iterator[tuple[str, str, dict[str, str]]]:
     for bucket in s3.list_buckets()["Buckets"]:
         yield "bucket", bucket["Name"], _bucket_tags(s3, bucket["Name"])
-        for each in s3.list_objects_v2(Bucket=bucket["Name"], Prefix="code/").get("Contents", ()):
+        for each in s3.list_objects_v2(Bucket=bucket["Name"], Prefix="mlplat/").get("Contents", ()):
             tags = s3.get_object_tagging(Bucket=bucket["Name"], Key=each["Key"])["TagSet"]
             yield "bucket_object", f"{bucket['Name']}/{each['Key']}", _map(tags)
 

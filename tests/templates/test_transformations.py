@@ -103,7 +103,7 @@ def test_the_job_may_do_what_it_does_and_no_more(script: Path) -> None:
     assert allowed(role, "s3:GetObject") == [
         "(ml_data_infrastructure.bucket.raw.arn)/customers/*",
         processed,
-        "(ml_data_infrastructure.bucket.experiments.arn)/code/transformations/customer.py",
+        "(ml_data_infrastructure.bucket.experiments.arn)/mlplat/transformations/customer.py",
     ]
     assert allowed(role, "sagemaker:PutRecord") == ["(ml_feature_store.feature_group.customer.arn)"]
 

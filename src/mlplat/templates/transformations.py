@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlplat.errors import SettingsError
 from mlplat.resources import BucketObject, EventRule, GlueCrawler, GlueJob, GlueTrigger, Pipeline, Role
 from mlplat.resources.base import Declared, Ref, Resource
+from mlplat.resources.s3 import OWN
 from mlplat.templates import permissions
 from mlplat.templates.feature_monitoring import OWN as METRICS
 from mlplat.templates.images import image_uri
@@ -81,7 +82,7 @@ def _script(settings: Settings, place: Place, name: str, spec: Transformation) -
     job = files("mlplat.jobs").joinpath("transform_features.py").read_text()
     told = f"CONTRACT = json.loads({json.dumps(contract)!r})\nSOURCE = {_source(settings, name, spec)!r}\n"
     return BucketObject(
-        name=f"code/transformations/{name}.py",
+        name=f"{OWN}transformations/{name}.py",
         bucket=place.global_name("experiments"),  # no Ref: without a state it is found by its place alone
         content=f"{job}\n\n{told}\nraise SystemExit(main(CONTRACT, SOURCE))\n",
     )
@@ -194,7 +195,7 @@ def _glue(place: Place, name: str, spec: Transformation) -> Iterator[Declared]:
 def _role(settings: Settings, place: Place, name: str, spec: Transformation) -> Role:
     """What the job may do: read its raw files and code, write its records, keep what it keeps."""
     arn = Ref(group_address(*_group(settings, name, spec)), "arn")
-    code = Ref(CODE_BUCKET, "arn", f"{{}}/code/transformations/{name}.py")
+    code = Ref(CODE_BUCKET, "arn", f"{{}}/{OWN}transformations/{name}.py")
     policies = {
         "data": document(
             permissions.find_in("raw", "processed", "experiments"),

@@ -173,3 +173,19 @@ def test_a_name_taken_by_another_account_is_told_as_that(cloud: Any, world: Worl
     with pytest.raises(ForeignObject, match="belongs to another account") as error:
         Bucket(name=name).create(world.aws)
     assert error.value.hint == f"aws s3api head-bucket --bucket {name}"
+
+
+def test_what_is_mlplats_own_is_no_data_and_goes_with_the_bucket(world: World) -> None:
+    bucket, s3 = TestBucket().desired(world), world.client("s3")
+    id = bucket.create(world.aws)
+    s3.put_object(Bucket=id, Key="mlplat/transformations/customer.py", Body=b"pass")
+    s3.put_object(Bucket=id, Key="mlplat/transformations/customer.py", Body=b"")
+    assert bucket.data(world.aws, id) is None
+    s3.put_object(Bucket=id, Key="data.csv", Body=b"1")
+    assert bucket.data(world.aws, id) == "1 object, 1 B"
+    with pytest.raises(ApiError, match="BucketNotEmpty"):
+        bucket.delete(world.aws, id)
+    bucket.empty(world.aws, id)
+    s3.put_object(Bucket=id, Key="mlplat/transformations/customer.py", Body=b"pass")
+    bucket.delete(world.aws, id)
+    assert bucket.describe(world.aws) is None

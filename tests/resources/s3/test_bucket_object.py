@@ -9,7 +9,7 @@ from mlplat.resources import BucketObject
 
 class TestBucketObject(KindContract):
     def desired(self, world: World) -> BucketObject:
-        return BucketObject(name=f"code/{world.suffix}.py", bucket=world.bucket, content="print('ä')\n")
+        return BucketObject(name=f"mlplat/{world.suffix}.py", bucket=world.bucket, content="print('ä')\n")
 
     def changes(self, world: World) -> dict[str, Any]:
         return {"content_type": "text/plain"}

@@ -15,25 +15,32 @@ PAGE = 1000
 
 IN_FLIGHT = 8
 
+OWN = "mlplat/"
+"""Where mlplat itself keeps things in a bucket (`bucket_object`). They are no data, and go with the bucket."""
+
 
 def contents(aws: Session, bucket: str) -> str | None:
     """What the bucket holds, with its size, from one page of its versions; None when it holds nothing at all.
 
     Of more than a page only the first is counted: a bucket of millions would cost minutes and money. Delete markers
-    count as old versions: S3 refuses to delete a bucket that has one.
+    count as old versions: S3 refuses to delete a bucket that has one. What is mlplat's `OWN` doesn't count.
     """
     s3 = aws.client("s3")
     page = aws.find(lambda: s3.list_object_versions(Bucket=bucket, MaxKeys=PAGE)) or {}
-    versions = page.get("Versions", ())
+    versions, markers = _not_own(page.get("Versions", ())), _not_own(page.get("DeleteMarkers", ()))
     size = sum(each.get("Size", 0) for each in versions)
     if page.get("IsTruncated"):
         return f"more than {PAGE:,} objects, {in_bytes(size)} in the first {PAGE:,}"
     live = sum(1 for each in versions if each["IsLatest"])
-    old = len(versions) - live + len(page.get("DeleteMarkers", ()))
+    old = len(versions) - live + len(markers)
     uploads = aws.find(lambda: s3.list_multipart_uploads(Bucket=bucket, MaxUploads=PAGE)) or {}
     counts = ((live, "object"), (old, "old version"), (len(uploads.get("Uploads", ())), "unfinished upload"))
     told = " and ".join(f"{count:,} {what}{'s' if count > 1 else ''}" for count, what in counts if count)
     return f"{told}, {in_bytes(size)}" if told else None
+
+
+def _not_own(listed: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for each in listed if not each["Key"].startswith(OWN)]
 
 
 def in_bytes(size: int) -> str:

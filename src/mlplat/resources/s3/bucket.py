@@ -12,7 +12,7 @@ from mlplat.aws import Session, tag_list, tag_map
 from mlplat.errors import ApiError, ForeignObject
 from mlplat.resources.base import Observed, Ref, Resource
 from mlplat.resources.policy import Document, canonical
-from mlplat.resources.s3 import contents, delete_contents
+from mlplat.resources.s3 import OWN, contents, delete_contents
 
 BLOCKED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
 
@@ -98,9 +98,9 @@ class Bucket(Resource):
         self._write(aws, changed)
 
     def delete(self, aws: Session, id: str) -> None:
-        """DeleteBucket; S3 refuses one that holds anything."""
+        """DeleteBucket; S3 refuses one that holds anything but what is mlplat's own."""
         with aws.gone_is_fine():
-            aws.client("s3").delete_bucket(Bucket=id)
+            self._delete(aws, id)
         aws.wait(f"the end of bucket {id}", lambda: self._exists(aws), lambda there: not there, within=120)
 
     def data(self, aws: Session, id: str) -> str | None:
@@ -110,6 +110,15 @@ class Bucket(Resource):
     def empty(self, aws: Session, id: str) -> None:
         """Delete every version, delete marker and unfinished upload."""
         delete_contents(aws, id)
+
+    def _delete(self, aws: Session, id: str) -> None:
+        try:
+            aws.client("s3").delete_bucket(Bucket=id)
+        except ApiError as error:
+            if error.code != "BucketNotEmpty":
+                raise
+            delete_contents(aws, id, OWN)
+            aws.client("s3").delete_bucket(Bucket=id)
 
     def _exists(self, aws: Session) -> bool:
         try:
