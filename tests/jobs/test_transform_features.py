@@ -44,6 +44,7 @@ class Place:
             "identifier": "id",
             "event_time": "at",
             "max_quarantined": 1.0,
+            "publishes": True,
             "rules": {},
         }
 
@@ -215,3 +216,28 @@ def test_a_run_that_ends_in_the_middle_is_made_good_by_the_next(
     [again] = place.report("two")["files"]
     assert (again["file"][-7:], again["written"]) == ("b.jsonl", 50)
     assert all(place.record(str(number)) is not None for number in range(50))
+
+
+def test_a_file_that_is_refused_takes_no_value_from_the_next(place: Place, run: Run) -> None:
+    place.contract.update(max_quarantined=0.4, rules={"id": {"unique": True}, "age": {"min": 0}})
+    place.put("a.jsonl", [ROW, {**ROW, "id": "b", "age": -1}])
+    place.put("b.jsonl", [ROW, {**ROW, "id": "b"}])
+    assert run("one") == 1
+    first, second = place.report("one")["files"]
+    assert (first["status"], second["status"], second["written"]) == ("refused", "written", 2)
+
+
+def test_metrics_that_are_not_taken_fail_no_run(
+    place: Place, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.put("a.jsonl", [ROW])
+    monkeypatch.setattr(transform_features, "NAMESPACE", ":no namespace")
+    assert run("one") == 0
+    assert "warning: the records are written" in capsys.readouterr().out
+
+
+def test_nothing_is_published_where_nothing_is_monitored(place: Place, run: Run) -> None:
+    place.contract["publishes"] = False
+    place.put("a.jsonl", [ROW])
+    assert run("one") == 0
+    assert place.metrics() == {}

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pandas as pd
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 NAMESPACE = "mlplat/FeatureStore"
 THREADS = 16
@@ -121,16 +121,24 @@ class Checker:
         self._rules: dict[str, dict[str, Any]] = contract["rules"]
         self._stamp = stamp
         self._seen: dict[str, set[str]] = {name: set() for name, rule in self._rules.items() if rule.get("unique")}
+        self._new: dict[str, set[str]] = {name: set() for name in self._seen}
         self._keys: set[tuple[str, str]] = set()
 
     def begin(self, columns: list[str]) -> None:
         """Another file. Raises FileRefused when its columns are not the group's."""
         self._keys.clear()
+        for new in self._new.values():
+            new.clear()
         unknown = [each for each in columns if each not in self._features]
         if unknown:
             raise FileRefused("columns that are no features of the group: " + ", ".join(map(str, unknown)))
         if self._identifier not in columns:
             raise FileRefused("no column " + self._identifier + ", the record identifier")
+
+    def accept(self) -> None:
+        """The file is taken: what must be unique in it must be so in those that follow."""
+        for name, new in self._new.items():
+            self._seen[name] |= new
 
     def record(self, row: dict[str, Any]) -> tuple[Record, str | None]:
         """The record of a row and what is wrong with it, if anything is."""
@@ -160,15 +168,15 @@ class Checker:
     def _twice(self, record: Record) -> str | None:
         values = {each["FeatureName"]: each.get("ValueAsString", "") for each in record}
         for name, seen in self._seen.items():
-            if name in values and values[name] in seen:
+            if name in values and (values[name] in seen or values[name] in self._new[name]):
                 return "column " + name + " is there twice"
         key = (values[self._identifier], values[self._event_time])
         if key in self._keys:
             return f"columns {self._identifier} and {self._event_time} are there twice"
         self._keys.add(key)
-        for name, seen in self._seen.items():
+        for name, new in self._new.items():
             if name in values:
-                seen.add(values[name])
+                new.add(values[name])
         return None
 
 
@@ -239,7 +247,7 @@ class Job:
         return self._keep("reports/" + self._run + ".json", json.dumps({**whole, **total, "files": files}).encode())
 
     def publish(self, files: list[dict[str, Any]]) -> None:
-        """The metrics that alarms watch."""
+        """The metrics that alarms watch. That they couldn't be published fails nothing: the records are written."""
         cloudwatch = boto3.client("cloudwatch", region_name=self._contract["region"])
         dimensions = [{"Name": "FeatureGroupName", "Value": self._contract["feature_group"]}]
         failed = sum(each["quarantined"] if each["status"] == "written" else each.get("rows", 1) for each in files)
@@ -253,7 +261,10 @@ class Job:
         data = [
             {"MetricName": name, "Value": value, "Unit": unit, "Dimensions": dimensions} for name, value, unit in values
         ]
-        cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=data)
+        try:
+            cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=data)
+        except (BotoCoreError, ClientError) as error:
+            print(f"warning: the records are written, but alarms and dashboard don't know: {error}", flush=True)
 
     def _transformed(self, key: str) -> Any:
         body = self._s3.get_object(Bucket=self._contract["raw"]["bucket"], Key=key)["Body"].read()
@@ -281,6 +292,7 @@ class Job:
             share = len(bad.rows) / len(frame)
             limit = self._contract["max_quarantined"]
             raise FileRefused(f"{share:.1%} of its rows are bad, over max_quarantined = {limit}")
+        self._checker.accept()
         return good
 
     def _written(self, good: list[tuple[int, dict[str, Any], Record]], bad: Bad) -> int:
@@ -353,7 +365,8 @@ def main(contract: dict[str, Any], source: str) -> int:
         files.append(job.file(key, mark))
         print(told(files[-1]), flush=True)
     print(f"report: {job.report(files)}", flush=True)
-    job.publish(files)
+    if contract["publishes"]:
+        job.publish(files)
     refused = [each for each in files if each["status"] == "refused"]
     if refused and Path("/opt/ml/output").is_dir():
         Path("/opt/ml/output/message").write_text("\n".join(map(told, refused))[:1000])

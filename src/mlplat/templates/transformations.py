@@ -77,6 +77,7 @@ def _script(settings: Settings, place: Place, name: str, spec: Transformation) -
         "identifier": schema.record_identifier,
         "event_time": schema.event_time,
         "max_quarantined": spec.max_quarantined,
+        "publishes": settings.monitoring.feature_store.enabled,
         "rules": {feature: rule.model_dump(exclude_defaults=True) for feature, rule in spec.rules.items()},
     }
     job = files("mlplat.jobs").joinpath("transform_features.py").read_text()
