@@ -10,7 +10,8 @@ from botocore.exceptions import ClientError
 from tests.localcloud.jobs import until
 from tests.localcloud.test_feature_store import NOW, Store, record
 
-from mlplat.localcloud.sagemaker.record_metrics import RecordMetrics
+from mlplat.localcloud.sagemaker.record_metrics import NAMESPACE, dimensions
+from mlplat.localcloud.statistic_sets import Counted
 
 
 @pytest.fixture
@@ -37,10 +38,10 @@ class Fake:
 
 def test_many_requests_are_one_datum() -> None:
     cloud = Fake()
-    metrics = RecordMetrics(cloud)  # type: ignore[arg-type]
+    metrics = Counted(cloud, NAMESPACE)  # type: ignore[arg-type]
     for latency in (3.0, 1.0):
-        metrics.count(("PutRecord", "group"), {"Latency": latency})
-    metrics.count(("BatchGetRecord", None), {"Invocations": 1.0})
+        metrics.count(dimensions("PutRecord", "group"), {"Latency": latency})
+    metrics.count(dimensions("BatchGetRecord", None), {"Invocations": 1.0})
     assert cloud.armed == 1
     metrics.flush()
     (call,) = cloud.sent

@@ -6,8 +6,6 @@ The guide doesn't name the namespace; this one is not verified.
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
@@ -16,53 +14,14 @@ from typing import Any
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.errors import AwsError
 from mlplat.localcloud.sagemaker.feature_store import FeatureStoreRuntime
-from mlplat.localcloud.statistic_sets import StatisticSet
-
-log = logging.getLogger(__name__)
+from mlplat.localcloud.statistic_sets import Counted, Dimensions
 
 NAMESPACE = "AWS/SageMaker/FeatureStore"
-EVERY = 5.0
-"""Seconds between two sendings."""
 WRITE_UNIT, READ_UNIT = 1024, 4096
 """Bytes of a record that a unit is for. Source: SageMaker's pricing of the online store."""
 THROTTLED = frozenset({"ThrottlingException", "Throttling"})
 
 Request = dict[str, Any]
-Key = tuple[str, str | None]
-"""An operation, and the group that it was about; without one for batch operations."""
-
-
-class RecordMetrics:
-    """The metrics of one region's records."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-        self._lock = threading.Lock()
-        self._seen: defaultdict[Key, dict[str, StatisticSet]] = defaultdict(dict)
-        self._armed = False
-
-    def count(self, key: Key, values: Mapping[str, float]) -> None:
-        """Values of one request."""
-        with self._lock:
-            seen = self._seen[key]
-            for name, value in values.items():
-                if name not in seen:
-                    seen[name] = StatisticSet()
-                seen[name].add(value)
-            arm, self._armed = not self._armed, True
-        if arm:
-            self._cloud.later(self.flush, EVERY)
-
-    def flush(self) -> None:
-        """Send what was counted."""
-        with self._lock:
-            seen, self._seen, self._armed = self._seen, defaultdict(dict), False
-        data = [datum for key, metrics in seen.items() for datum in _data(key, metrics)]
-        for start in range(0, len(data), 500):
-            try:
-                self._cloud.aws("cloudwatch").put_metric_data(Namespace=NAMESPACE, MetricData=data[start : start + 500])
-            except Exception as error:  # metrics that can't be sent must not fail anything
-                log.warning("sending metrics of the feature store to CloudWatch: %s", error)
 
 
 class MeteredFeatureStoreRuntime(FeatureStoreRuntime):
@@ -70,7 +29,7 @@ class MeteredFeatureStoreRuntime(FeatureStoreRuntime):
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
-        self._metrics = RecordMetrics(cloud)
+        self._metrics = Counted(cloud, NAMESPACE)
 
     def put_record(self, request: Request) -> Request:
         """Counted for its group."""
@@ -123,7 +82,7 @@ class MeteredFeatureStoreRuntime(FeatureStoreRuntime):
                 "ThrottledRequests": float(error is not None and error.code in THROTTLED),
                 "Latency": (perf_counter() - begun) * 1e6,
             }
-            self._metrics.count((operation, _named(group) if group else None), values)
+            self._metrics.count(dimensions(operation, _named(group) if group else None), values)
 
     def _consume(
         self, operation: str, records: Iterable[tuple[str, Iterable[Mapping[str, Any]]]], kind: str, unit: int
@@ -137,7 +96,7 @@ class MeteredFeatureStoreRuntime(FeatureStoreRuntime):
             name = _named(group)
             about = self._cloud.store("feature_groups").get(name, {}).get("ThroughputConfig") or {}
             of = "Capacity" if about.get("ThroughputMode") == "Provisioned" else "Requests"
-            self._metrics.count((operation, name), {f"Consumed{kind}{of}Units": float(consumed)})
+            self._metrics.count(dimensions(operation, name), {f"Consumed{kind}{of}Units": float(consumed)})
 
 
 def _named(group: str) -> str:
@@ -145,15 +104,6 @@ def _named(group: str) -> str:
     return group.rpartition("/")[2]
 
 
-def _data(key: Key, metrics: Mapping[str, StatisticSet]) -> list[dict[str, Any]]:
-    operation, group = key
-    dimensions = [{"Name": "FeatureGroupName", "Value": group}] if group else []
-    return [
-        {
-            "MetricName": name,
-            "Dimensions": [*dimensions, {"Name": "OperationName", "Value": operation}],
-            "StatisticValues": values.to_aws(),
-            "Unit": "Microseconds" if name == "Latency" else "None",
-        }
-        for name, values in metrics.items()
-    ]
+def dimensions(operation: str, group: str | None) -> Dimensions:
+    """By group and operation; without a group for batch operations."""
+    return (*((("FeatureGroupName", group),) if group else ()), ("OperationName", operation))
