@@ -43,6 +43,15 @@ def test_what_ends_in_time_is_not_given_up_later() -> None:
     assert not session.cancelled.is_set()
 
 
+def test_many_quick_calls_end_where_they_ask() -> None:
+    session, done = Session("development", "us-east-1"), list[int]()
+    with pytest.raises(WaitTimeout, match="deleting the next: its time is over"), session.limited(0.1):
+        for number in range(10**9):
+            session.check("deleting the next")
+            done.append(number)
+    assert done
+
+
 def test_without_a_limit_nothing_is_given_up() -> None:
     session = Session("development", "us-east-1")
     with session.limited(None):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlplat.aws.retryable import patience
 from mlplat.aws.throttling import is_throttled, limits
 from mlplat.aws.translation import is_unsent, translated
-from mlplat.errors import ApiError
+from mlplat.errors import ApiError, Interrupted, WaitTimeout
 
 if TYPE_CHECKING:
     from mlplat.aws.session import Session
@@ -61,7 +61,7 @@ class Client:
         return send
 
     def _call(self, operation: str, repeatable: bool, send: Callable[[], Any]) -> Any:
-        budget = self._session.budget(self._service)
+        budget, refused = self._session.budget(self._service), list[ApiError]()
 
         def attempt() -> Any:
             self._session.wait_turn(budget)
@@ -72,6 +72,7 @@ class Client:
                 ):
                     answer = send()
             except ApiError as error:
+                refused[:] = [error]
                 if is_throttled(error):
                     budget.throttled(self._session.now())
                 raise
@@ -82,4 +83,9 @@ class Client:
         passing = repeat(lambda error: patience(error, asked=False))
         patient = repeat(lambda error: THROTTLED_WITHIN * is_throttled(error), first=0.2, most=8.0)
         brisk = repeat(lambda error: UNSENT_WITHIN * is_unsent(error), first=0.1, most=3.0)
-        return passing(patient, brisk, attempt)
+        try:
+            return passing(patient, brisk, attempt)
+        except (Interrupted, WaitTimeout) as error:
+            what = self._session.address or f"{self._service} {operation}"
+            why = f" ({refused[0].code}: {refused[0].reason})" if refused else ""
+            raise self._session.interruption(f"waiting for {what}{why}") from error

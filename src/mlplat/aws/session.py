@@ -228,6 +228,11 @@ class Session:
         """Whether waits were given up because their time was over."""
         return self._shared.late.is_set()
 
+    def check(self, doing: str) -> None:
+        """Raise when what is `doing` is to be given up. Waits find out by themselves; many quick calls have to ask."""
+        if self.cancelled.is_set():
+            raise self.interruption(doing)
+
     def interruption(self, doing: str) -> Interrupted | WaitTimeout:
         """What to raise when the session is cancelled."""
         if self.late:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,6 +87,15 @@ def store_of(settings: Settings, session: Session | None = None) -> Store:
     from mlplat.reconciler.state import Store
 
     return Store(FOLDER, settings.namespace, output.warn, backend_of(settings, settings.state.backend, session))
+
+
+@contextmanager
+def stored(namespace: str | None, config: Path | None, timeout: int | None) -> Iterator[Store]:
+    """The state by itself, to look at: on this machine without a session, in S3 within `timeout` minutes."""
+    settings = settings_of(namespace, config, {"apply.timeout_minutes": timeout})
+    session = None if settings.state.backend == "local" else session_of(settings)
+    with nullcontext() if session is None else session.limited(60.0 * settings.apply.timeout_minutes):
+        yield store_of(settings, session)
 
 
 def backend_of(settings: Settings, kind: str, session: Session | None = None) -> Backend:

@@ -17,6 +17,7 @@ from mlplat.commands.context import (
     ParallelismOption,
     TimeoutOption,
     platform_of,
+    stored,
 )
 from mlplat.errors import UsageError
 from mlplat.output import JsonOption
@@ -94,7 +95,8 @@ def plan(
         made = asked.plan(platform)
     plans.show(made)
     if out is not None:
-        command = planning.save(platform, asked, made, out)
+        with platform.limited():
+            command = planning.save(platform, asked, made, out)
         output.success(f"saved as {out}; it holds as long as nothing it rests on changes")
         output.hint(command)
     raise typer.Exit(0 if made.is_empty else 2)
@@ -207,9 +209,11 @@ def _apply_saved(
 
     saved = planning.load(file)
     platform = platform_of(namespace, config, parallelism=parallelism, timeout=timeout)
-    planning.check_place(platform, saved, file)
-    with platform.store.lock("apply"):
-        planning.check_state(platform, saved, file, platform.state())
+    with platform.limited():
+        planning.check_place(platform, saved, file)
+    with platform.held("apply"):
+        with platform.limited():
+            planning.check_state(platform, saved, file, platform.state())
         with platform.lock("apply"):
             with output.working("looking whether the plan still holds"), platform.limited():
                 made = planning.renewed(platform, saved, file)
@@ -277,12 +281,12 @@ def outputs(
     address: Annotated[str | None, typer.Argument(help="Only this address.", metavar="[ADDRESS]")] = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print what the applied resources publish: names, ids, ARNs."""
-    from mlplat.commands.context import settings_of, store_of
-
-    entries = store_of(settings_of(namespace, config)).load().entries
+    with stored(namespace, config, timeout) as store:
+        entries = store.load().entries
     if address is not None and address not in entries:
         raise UsageError(f"printing outputs of {address}: it is not applied", hint="mlplat outputs")
     chosen = {key: entry.outputs for key, entry in sorted(entries.items()) if address in (None, key)}
@@ -325,14 +329,12 @@ def status(
 
     platform = platform_of(namespace, config, timeout=timeout)
     with output.working("reading what is there"), platform.limited():
-        found = overview.status(platform)
+        found, account = overview.status(platform), platform.session.account
     if output.mode.json:
         output.data(found)
         return
     settings = platform.settings
-    output.note(
-        f"{settings.namespace} on {settings.target} ({platform.session.region}, account {platform.session.account})"
-    )
+    output.note(f"{settings.namespace} on {settings.target} ({platform.session.region}, account {account})")
     columns = ["Template", "Resources", "In place", "Missing", "Changed"]
     rows = [[each[column.lower().replace(" ", "_")] for column in columns] for each in found["templates"]]
     output.table("Templates", columns, rows)

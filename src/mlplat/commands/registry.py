@@ -32,8 +32,8 @@ def list_versions(
     from mlplat.workflows import registry
 
     platform = platform_of(namespace, config, timeout=timeout)
-    name = registry.group_name(platform, group)
     with platform.limited():
+        name = registry.group_name(platform, group)
         found = registry.versions(platform, name)
     metrics = sorted({metric for each in found for metric in each.metrics})
     rows = [

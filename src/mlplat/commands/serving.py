@@ -70,7 +70,8 @@ def _bring(platform: Platform, name: str, release: Release, auto_approve: bool |
         proposed = deploying.plan(platform, name, release)
     approve(platform, proposed, auto_approve, "Deploy this?")
     with deploying.released(platform, name, release):
-        made = deploying.plan(platform, name, release)
+        with platform.limited():
+            made = deploying.plan(platform, name, release)
         with LiveTree(made) as watch:
             platform.apply(made, watch)
 
@@ -80,7 +81,8 @@ def _serving(platform: Platform, name: str, release: Release) -> None:
         [key, each.version, each.weight, each.instance_count, each.instance_type]
         for key, each in release.variants.items()
     ]
-    physical = str(platform.output(f"ml_model_serving.endpoint.{name}", "name"))
+    with platform.limited():
+        physical = str(platform.output(f"ml_model_serving.endpoint.{name}", "name"))
     columns = ["Variant", "Version", "Weight", "Instances", "Instance type"]
     output.table(f"{name} ({physical})", columns, rows, value={"endpoint": physical, **release.to_json()})
 

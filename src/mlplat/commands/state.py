@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,14 +20,12 @@ from mlplat.commands.context import (
     platform_of,
     session_of,
     settings_of,
-    store_of,
+    stored,
 )
 from mlplat.errors import UsageError
 from mlplat.output import JsonOption
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mlplat.reconciler.lock import Holder
     from mlplat.reconciler.migration import Migration
     from mlplat.reconciler.rebuild import Rebuilt
@@ -53,12 +52,13 @@ def show(
     address: Annotated[str | None, typer.Argument(help="Only this address.", metavar="[ADDRESS]")] = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show the state: its file, its releases and who holds its lock, or all that it knows of one address."""
-    store = _store(namespace, config)
-    state = store.load()
-    found = _entry(state, address) if address is not None else _summary(store, state)
+    with stored(namespace, config, timeout) as store:
+        state = store.load()
+        found = _entry(state, address) if address is not None else _summary(store, state)
     output.data(found, lambda: _sheet(found))
 
 
@@ -66,10 +66,12 @@ def show(
 def list_addresses(
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """List every address that the state knows, with its object."""
-    entries = _store(namespace, config).load().entries
+    with stored(namespace, config, timeout) as store:
+        entries = store.load().entries
     rows = [
         [address, entry.id, (entry.intent or {}).get("verb"), len(entry.deposed)]
         for address, entry in sorted(entries.items())
@@ -90,16 +92,17 @@ def rebuild(
     from mlplat.workflows import keeping
 
     platform = platform_of(namespace, config, parallelism=parallelism, timeout=timeout)
-    with platform.store.lock("state rebuild"):
-        before = platform.store.remains()
+    with platform.held("state rebuild"):
         with output.working("looking for everything that is there"), platform.limited():
+            before = platform.store.remains()
             made = keeping.rebuild(platform)
-        damaged = platform.store.damaged()
+            damaged = platform.store.damaged()
         if not damaged and (made.state.entries, made.state.releases) == (before.entries, before.releases):
             _report(platform, made, [], f"{platform.settings.namespace}: the state is as it should be")
             return
         _approve_rebuild(platform, made, damaged, auto_approve)
-        spared = platform.store.replace(made.state)
+        with platform.limited():
+            spared = platform.store.replace(made.state)
     for path in spared:
         output.note(f"the damaged file is kept as {path}")
     _report(platform, made, spared, f"{platform.settings.namespace}: {len(made.state.entries)} addresses in the state")
@@ -118,7 +121,7 @@ def forget(
     from mlplat.workflows import keeping
 
     platform = platform_of(namespace, config, timeout=timeout)
-    with platform.store.lock("state forget"):
+    with platform.held("state forget"):
         with output.working(f"looking for {address}"), platform.limited():
             what = keeping.letting(platform, address)
         _approve_letting(platform, what, auto_approve)
@@ -144,6 +147,7 @@ def unlock(
     force: Annotated[bool, typer.Option("--force", help="Whoever holds it: two runs at once lose changes.")] = False,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Take away a lock that its holder can't give back any more.
@@ -151,12 +155,12 @@ def unlock(
     A run that dies on this machine holds nothing, and the next run takes over without this command. Nobody here can
     tell whether a run on another machine still works: look there first, then name its lock by the id.
     """
-    settings = settings_of(namespace, config)
-    holder = store_of(settings).backend.unlock(id=id, force=force)
-    told = f"{settings.namespace} is not locked" if holder is None else f"removed the lock of {holder.told}"
+    with stored(namespace, config, timeout) as store:
+        holder = store.backend.unlock(id=id, force=force)
+    told = f"{store.namespace} is not locked" if holder is None else f"removed the lock of {holder.told}"
     if holder is not None and holder.is_alive:
         output.warn(f"{holder.told} still runs: end it, or two runs change the same platform")
-    output.data({"namespace": settings.namespace, "removed": holder and _holder(holder)}, lambda: told)
+    output.data({"namespace": store.namespace, "removed": holder and _holder(holder)}, lambda: told)
 
 
 @app.command()
@@ -191,8 +195,10 @@ def migrate(
         for place in (OTHER[to], to)
     )
     within = 60.0 * settings.apply.timeout_minutes
-    with old.lock("state migrate"), new.lock("state migrate"):
+    with ExitStack() as locks:
         with session.limited(within):
+            for store in (old, new):
+                locks.enter_context(store.lock("state migrate"))
             what = migration.look(old, new)
         if what is not None:
             _approve_move(settings, what, auto_approve)
@@ -214,10 +220,6 @@ def _approve_move(settings: Settings, what: Migration, auto_approve: bool | None
             f"from {what.source} to {what.target}. Move it?",
             flag="--auto-approve",
         )
-
-
-def _store(namespace: str | None, config: Path | None) -> Store:
-    return store_of(settings_of(namespace, config))
 
 
 def _entry(state: State, address: str) -> dict[str, Any]:

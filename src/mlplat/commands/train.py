@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlplat import output
-from mlplat.commands.context import ConfigOption, NamespaceOption, TimeoutOption, following, platform_of
+from mlplat.commands.context import ConfigOption, NamespaceOption, TimeoutOption, following, limited, platform_of
 from mlplat.output import JsonOption
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def train(
     )
     if found is None:
         return
-    version = training.register(platform, name, spec, found) if register else None
+    with limited(platform, timeout):
+        version = training.register(platform, name, spec, found) if register else None
     _report(found, version)
 
 
@@ -70,7 +71,7 @@ def _trained(
 ) -> dict[str, Any] | None:
     from mlplat.workflows import train as training
 
-    with output.working("packing and uploading source and data"):
+    with output.working("packing and uploading source and data"), limited(platform, timeout):
         overrides = training.parse_parameters(parameters)
         inputs = training.prepare(platform, name, spec, {**spec.hyperparameters, **overrides})
         job, new = training.submit(platform, inputs, force=force)
@@ -86,7 +87,7 @@ def _trained(
                 output.log(event.text)
             elif event.what == "status":
                 output.note(f"  {event.text}")
-    return training.result(platform, job)
+        return training.result(platform, job)
 
 
 def _tuned(
@@ -95,7 +96,7 @@ def _tuned(
     from mlplat.output.trials import LiveTrials
     from mlplat.workflows import tune
 
-    with output.working("packing and uploading source and data"):
+    with output.working("packing and uploading source and data"), limited(platform, timeout):
         inputs = tune.prepare(platform, name, spec)
         job, new = tune.submit(platform, inputs, force=force)
     said = f"tuning job {job}" if new else f"tuning job {job} is the same tuning; not repeated (--force does)"
@@ -110,7 +111,8 @@ def _tuned(
         output.note(said)
         for event in tune.follow(platform, job):
             live.update(event.text, event.value)
-    return tune.result(platform, job)
+    with limited(platform, timeout):
+        return tune.result(platform, job)
 
 
 def _report(found: dict[str, Any], version: Version | None) -> None:

@@ -29,8 +29,9 @@ class Cell:
     """An object, and the ETag that it had when it was read or written last (None: it wasn't there)."""
 
     def __init__(self, session: Session, bucket: str, key: str) -> None:
-        self._session = replace(session, cancelled=threading.Event(), address="")  # Ctrl-C doesn't keep us from saving
         self.bucket, self.key = bucket, key
+        self._hurried = replace(session, address=self.place)
+        self._session = replace(session, cancelled=threading.Event(), address="")  # Ctrl-C doesn't keep us from saving
         self.etag: str | None = None
 
     @property
@@ -39,10 +40,13 @@ class Cell:
         return f"s3://{self.bucket}/{self.key}"
 
     def read(self) -> bytes | None:
-        """What stands there, None when nothing does."""
+        """What stands there, None when nothing does. Raises WaitTimeout when the session's time is over."""
+        return self._read(self._hurried)
+
+    def _read(self, session: Session) -> bytes | None:
         for left in reversed(range(3)):
             try:
-                answer = self._s3.get_object(Bucket=self.bucket, Key=self.key)
+                answer = session.client("s3").get_object(Bucket=self.bucket, Key=self.key)
                 with translated("s3", "get_object", repeatable=True):
                     content: bytes = answer["Body"].read()
             except ApiError as error:
@@ -56,12 +60,16 @@ class Cell:
                 return content
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def write(self, content: bytes) -> None:
-        """Replace what was read, or what wasn't there. Raises StateConflict when something else stands there now."""
+    def write(self, content: bytes, *, hurried: bool = False) -> None:
+        """Replace what was read, or what wasn't there. Raises StateConflict when something else stands there now.
+
+        A `hurried` write is given up when the session's time is over (WaitTimeout), while it is known not to be done.
+        """
         condition = {"IfNoneMatch": "*"} if self.etag is None else {"IfMatch": self.etag}
+        s3 = (self._hurried if hurried else self._session).client("s3")
 
         def send() -> None:
-            answer = self._s3.put_object(Bucket=self.bucket, Key=self.key, Body=content, **condition)
+            answer = s3.put_object(Bucket=self.bucket, Key=self.key, Body=content, **condition)
             self.etag = answer["ETag"]
 
         self._insist(send, content)
@@ -69,8 +77,8 @@ class Cell:
     def delete(self) -> None:
         """Delete what was read or written last, and nothing else. Raises StateConflict for anything else."""
         if self.etag is not None:
-            etag = self.etag
-            self._insist(lambda: self._s3.delete_object(Bucket=self.bucket, Key=self.key, IfMatch=etag), None)
+            etag, s3 = self.etag, self._session.client("s3")
+            self._insist(lambda: s3.delete_object(Bucket=self.bucket, Key=self.key, IfMatch=etag), None)
             self.etag = None
 
     def _insist(self, send: Any, wanted: bytes | None) -> None:
@@ -82,7 +90,7 @@ class Cell:
             except ApiError as error:
                 if not isinstance(error, OutcomeUnknown) and error.code not in TWIST:
                     raise self._told("writing", error) from error
-                found = self.read()
+                found = self._read(self._session)
                 if found == wanted:
                     return None
                 if self.etag != before:
@@ -91,10 +99,6 @@ class Cell:
                     raise self._told("writing", error) from error
             self._session.pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
             pause = min(2 * pause, 5.0)
-
-    @property
-    def _s3(self) -> Any:
-        return self._session.client("s3")
 
     def _conflict(self) -> StateConflict:
         return StateConflict(

@@ -56,7 +56,7 @@ def unlock(cell: Cell, namespace: str, *, id: str | None = None, force: bool = F
 def _take(cell: Cell, namespace: str, me: Holder) -> None:
     for _ in range(TURNS):
         try:
-            return cell.write(me.dumps())
+            return cell.write(me.dumps(), hurried=True)
         except StateConflict:
             holder = read(cell)
         if holder is not None and not holder.has_died:

@@ -103,12 +103,17 @@ class _Looking:
         if self.refused is not None:
             raise self.refused
         if self.session.cancelled.is_set():
-            raise self.session.interruption("reading what is there (nothing was changed)")
+            raise self.session.interruption(f"reading what is there (nothing was changed; {self._unread()})")
         for task, error in ended.failed.items():
             found = self._told(task, error)
             self.sight.errors.append(found)
             self.sight.unread |= dict.fromkeys([task.address] if task.kind is None else self.kinds[task.kind], found)
         return self.sight
+
+    def _unread(self) -> str:
+        """What was still to be read, in few words."""
+        rest = [address for address in self.targets if address not in self.sight.found]
+        return f"{len(rest)} of {len(self.targets)} not read" + (f", {rest[0]} among them" if rest else "")
 
     def _is_stopped(self) -> bool:
         return self.refused is not None or self.session.cancelled.is_set()

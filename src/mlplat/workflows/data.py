@@ -33,6 +33,7 @@ def put(platform: Platform, sources: list[Path], purpose: str, prefix: str = "")
         root = source if source.is_dir() else source.parent
         for path in files.local_files(source, "file"):
             key = "/".join(part for part in (prefix.strip("/"), path.relative_to(root).as_posix()) if part)
+            platform.session.check(f"uploading {path}")
             uri = files.upload_file(platform.session, path, target, key)
             done.append({"file": str(path), "uri": uri, "bytes": path.stat().st_size})
     return done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -62,15 +62,28 @@ class Platform:
         release that only the live endpoint still knows is remembered first, or its endpoint would soon look as if
         nobody wanted it.
         """
-        with self.store.lock(command):
-            state = self.store.load()
-            if recovers and not self.store.is_there and not state.entries:
-                state = self._recovered(state)
-            found = self.releases(state)
-            if found.keys() - state.releases.keys():
-                with self.store.edit(command) as state:
-                    state.releases.update({name: release.to_json() for name, release in found.items()})
+        with self.held(command):
+            with self.limited():
+                self._remember(command, recovers=recovers)
             yield
+
+    @contextmanager
+    def held(self, command: str) -> Iterator[None]:
+        """Hold the namespace, its state as it is; raises LockHeld, or WaitTimeout when S3 doesn't say in time."""
+        with ExitStack() as stack:
+            with self.limited():
+                stack.enter_context(self.store.lock(command))
+            yield
+
+    def _remember(self, command: str, *, recovers: bool) -> None:
+        """Bring into the state what only AWS still knows."""
+        state = self.store.load()
+        if recovers and not self.store.is_there and not state.entries:
+            state = self._recovered(state)
+        found = self.releases(state)
+        if found.keys() - state.releases.keys():
+            with self.store.edit(command) as state:
+                state.releases.update({name: release.to_json() for name, release in found.items()})
 
     def _recovered(self, state: State) -> State:
         """The state by what is there, saved, where there was none and the tags name something of this namespace."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlplat import output
-from mlplat.commands.context import ConfigOption, NamespaceOption, platform_of
+from mlplat.commands.context import ConfigOption, NamespaceOption, TimeoutOption, platform_of
 from mlplat.output import JsonOption
 
 if TYPE_CHECKING:
@@ -21,12 +21,17 @@ VersionOption = Annotated[
 ]
 
 
-def list_groups(namespace: NamespaceOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+def list_groups(
+    namespace: NamespaceOption = None,
+    config: ConfigOption = None,
+    timeout: TimeoutOption = None,
+    json: JsonOption = False,
+) -> None:
     """List the feature groups of the configuration."""
     from mlplat.workflows.features.groups import summaries
 
-    platform = platform_of(namespace, config)
-    with output.working("reading feature groups"):
+    platform = platform_of(namespace, config, timeout=timeout)
+    with output.working("reading feature groups"), platform.limited():
         found = summaries(platform)
     rows = [
         [each.group, each.version, each.status, each.features, each.online, each.offline, _use(each)] for each in found
@@ -44,13 +49,14 @@ def describe(
     version: VersionOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show a feature group as it is on AWS: its features, where its records are, and how to query them."""
     from mlplat.workflows.features.groups import details, to_read
 
-    platform = platform_of(namespace, config)
-    with output.working(f"reading feature group {group}"):
+    platform = platform_of(namespace, config, timeout=timeout)
+    with output.working(f"reading feature group {group}"), platform.limited():
         found = details(platform, to_read(platform, group, version))
     output.data(found, lambda: _told(found))
 
@@ -60,14 +66,17 @@ def export(
     version: VersionOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print a feature group as a Python program for the SageMaker SDK, which makes it where there is none."""
     from mlplat.workflows.features.export import python
     from mlplat.workflows.features.groups import to_read
 
-    platform = platform_of(namespace, config)
-    output.text(python(platform, to_read(platform, group, version)).rstrip())
+    platform = platform_of(namespace, config, timeout=timeout)
+    with platform.limited():
+        program = python(platform, to_read(platform, group, version))
+    output.text(program.rstrip())
 
 
 def _told(found: dict[str, Any]) -> Any:

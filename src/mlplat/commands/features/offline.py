@@ -102,7 +102,7 @@ def dataset(
         rows = Labels.of(labels, time)
         wanted = datasets.wanted_of(platform, features, dict(each.split("=", 1) for each in key), rows)
         joined = datasets.dataset(platform, rows, wanted, ttl=seconds)
-    with output.working(f"writing {out}"):
+    with output.working(f"writing {out}"), platform.limited():
         misses = [0] * len(wanted)
         count = write(out, joined.columns, joined.rows(platform, misses))
     _tell(joined, out, count, misses)
@@ -137,22 +137,25 @@ def _show(platform: Platform, answer: Answer, out: Path | None) -> None:
 
     found = rows(platform, answer)
     if out is not None:
-        count = write(out, answer.columns, found)
+        with platform.limited():
+            count = write(out, answer.columns, found)
         value = {"file": str(out), "rows": count, "query": answer.query_id, "scanned_bytes": answer.scanned}
         output.data(value, lambda: f"{out}: {count:,} rows")
         return
     names = [name for name, _ in answer.columns]
+    with platform.limited():
+        shown = list(found if output.mode.json else islice(found, SHOWN))
+        more = sum(1 for _ in found)
     if output.mode.json:
-        output.data([dict(zip(names, row, strict=True)) for row in found])
+        output.data([dict(zip(names, row, strict=True)) for row in shown])
         return
-    shown = list(islice(found, SHOWN))
     if len(names) > WIDE >= len(shown):
         output.table(
             "", ["", *(f"Row {number}" for number in range(1, len(shown) + 1))], zip(names, *shown, strict=True)
         )
     else:
         output.table("", names, shown)
-    if more := sum(1 for _ in found):
+    if more:
         output.note(f"{len(shown)} of {len(shown) + more:,} rows; --out FILE has all")
 
 

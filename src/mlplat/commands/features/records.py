@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlplat import output
-from mlplat.commands.context import FOLDER, ConfigOption, NamespaceOption, TimeoutOption, platform_of
+from mlplat.commands.context import FOLDER, ConfigOption, NamespaceOption, TimeoutOption, limited, platform_of
 from mlplat.commands.features.groups import GroupArgument, VersionOption
 from mlplat.errors import Interrupted, MlplatError, PartlyDone, UsageError, WaitTimeout
 from mlplat.output import JsonOption
@@ -30,6 +30,7 @@ def validate(
     version: VersionOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Check the rows of files against the group, without writing any. Exit code 1 when some don't fit."""
@@ -39,10 +40,12 @@ def validate(
 
     _check_format(file, file_format)
     files = sources(file, file_format)
-    platform = platform_of(namespace, config)
+    platform = platform_of(namespace, config, timeout=timeout)
+    with platform.limited():
+        schema = to_write(platform, group, version)
     total = 0 if any(each.is_stdin for each in files) else fingerprint(files)[1]
     with output.counting(f"checking {group}", total) as count:
-        report = validate(to_write(platform, group, version), files, lenient=missing_as_null, seen=count)
+        report = validate(schema, files, lenient=missing_as_null, seen=count)
     rows = [[each.name, each.type, each.nulls, each.least, each.most] for each in report.columns]
     output.table(
         f"{report.rows:,} rows, {report.unfit:,} don't fit, {report.duplicates:,} are there twice",
@@ -96,12 +99,11 @@ def ingest(
     _check_format(file, file_format)
     files = sources(file, file_format)
     platform = platform_of(namespace, config)
-    with output.working(f"reading {', '.join(map(str, file))}"):
+    with output.working(f"reading {', '.join(map(str, file))}"), limited(platform, timeout):
         schema = to_write(platform, group, version)
         run = Ingestion(platform, schema, files, FOLDER / "ingested" / platform.settings.namespace)
     path = refused or Path(f"{run.name}.refused.jsonl")
-    limit = None if timeout is None else 60.0 * timeout
-    with output.counting(f"ingesting into {group}", run.total) as count, platform.session.limited(limit):
+    with output.counting(f"ingesting into {group}", run.total) as count, limited(platform, timeout):
         done = run.run(refused_file=path, parallel=parallel, lenient=missing_as_null, again=again, seen=count)
     output.data(done.to_json(), lambda: _told(done))
     complain(done, path)
@@ -153,15 +155,17 @@ def get(
     version: VersionOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print the online records of these identifiers. Exit code 3 when some are not there, 1 when none is."""
     from mlplat.workflows.features import online
     from mlplat.workflows.features.groups import to_read
 
-    platform = platform_of(namespace, config)
-    described = to_read(platform, group, version)
-    found = online.get(platform, described, key, feature)
+    platform = platform_of(namespace, config, timeout=timeout)
+    with platform.limited():
+        described = to_read(platform, group, version)
+        found = online.get(platform, described, key, feature)
     columns = [each for each in described.features if not feature or each in feature]
     rows = [[column, *[_shown((found[each] or {}).get(column, "")) for each in found]] for column in columns]
     output.table(group, ["Feature", *found], rows, value=found)
@@ -181,6 +185,7 @@ def put(
     version: VersionOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write one record. It replaces the whole record of its identifier."""
@@ -190,8 +195,9 @@ def put(
     wrong = [each for each in value if "=" not in each]
     if wrong:
         raise UsageError(f"putting a record of feature group {group}: {wrong[0]!r} is not FEATURE=VALUE")
-    platform = platform_of(namespace, config)
-    record = online.put(platform, to_write(platform, group, version), dict(each.split("=", 1) for each in value))
+    platform = platform_of(namespace, config, timeout=timeout)
+    with platform.limited():
+        record = online.put(platform, to_write(platform, group, version), dict(each.split("=", 1) for each in value))
     written = {each["FeatureName"]: each.get("ValueAsStringList", each.get("ValueAsString")) for each in record}
     output.data(written, lambda: f"1 record written to {group}")
 
@@ -203,14 +209,17 @@ def delete(
     version: VersionOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
+    timeout: TimeoutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Delete records from the online store. The offline store keeps its rows and notes the deletion."""
     from mlplat.workflows.features import online
     from mlplat.workflows.features.groups import to_write
 
-    platform = platform_of(namespace, config)
-    described = to_write(platform, group, version)
-    for each in key:
-        online.delete(platform, described, each, hard=hard)
+    platform = platform_of(namespace, config, timeout=timeout)
+    with platform.limited():
+        described = to_write(platform, group, version)
+        for each in key:
+            platform.session.check(f"deleting record {each} of feature group {group}")
+            online.delete(platform, described, each, hard=hard)
     output.data({"deleted": key}, lambda: f"{len(key)} record{'s'[: len(key) > 1]} deleted from {group}")

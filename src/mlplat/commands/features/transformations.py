@@ -35,7 +35,9 @@ def transform(
     platform = platform_of(namespace, config, timeout=timeout)
     name, spec = transforming.transformation_of(platform, name)
     if last:
-        _show(name, transforming.report(platform, name), "")
+        with platform.limited():
+            found = transforming.report(platform, name)
+        _show(name, found, "")
         return
     with output.working(f"starting transformation {name}") as say, platform.limited():
         transforming.check_source(platform, spec)
@@ -46,7 +48,7 @@ def transform(
             )
             return
         status = _followed(run, say)
-    found = transforming.report(platform, name, status.run) if status.run else None
+        found = transforming.report(platform, name, status.run) if status.run else None
     if found is None and status.status != "Succeeded":
         raise transforming.failure(run, status)
     _show(name, found, status.run)

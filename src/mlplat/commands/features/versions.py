@@ -14,6 +14,7 @@ from mlplat.commands.context import (
     ConfigOption,
     NamespaceOption,
     TimeoutOption,
+    limited,
     platform_of,
 )
 from mlplat.commands.features.groups import GroupArgument
@@ -23,13 +24,17 @@ from mlplat.output import JsonOption
 
 
 def version(
-    group: GroupArgument, namespace: NamespaceOption = None, config: ConfigOption = None, json: JsonOption = False
+    group: GroupArgument,
+    namespace: NamespaceOption = None,
+    config: ConfigOption = None,
+    timeout: TimeoutOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Compare the versions of a group with its configuration, and say what to do next."""
     from mlplat.workflows.features.versions import compared
 
-    platform = platform_of(namespace, config)
-    with output.working(f"reading feature group {group}"):
+    platform = platform_of(namespace, config, timeout=timeout)
+    with output.working(f"reading feature group {group}"), platform.limited():
         found = compared(platform, group)
     rows = [[each.version, each.status, each.use, each.difference] for each in found.versions]
     output.table(group, ["Version", "Status", "Use", "Differs from the configuration"], rows, value=found.to_json())
@@ -63,23 +68,26 @@ def backfill(
     from mlplat.workflows.features.sources import sources
 
     platform = platform_of(namespace, config, timeout=timeout)
-    job = filling.job_of(platform, group, from_version, to_version, filling.renamed_of(renamed))
+    with platform.limited():
+        job = filling.job_of(platform, group, from_version, to_version, filling.renamed_of(renamed))
     folder = FOLDER / "backfill" / platform.settings.namespace
     path = folder / f"{job.newer.group}-{job.older.version}-{job.newer.version}.jsonl"
     with output.working(f"reading version {job.older.version} of {job.newer.group}"), platform.limited():
         job.write(platform, path)
     run = Ingestion(platform, job.newer, sources([path]), FOLDER / "ingested" / platform.settings.namespace)
     refused = Path(f"{run.name}.refused.jsonl")
-    with output.counting(f"writing version {job.newer.version} of {job.newer.group}", run.total) as count:
+    told = f"writing version {job.newer.version} of {job.newer.group}"
+    with output.counting(told, run.total) as count, limited(platform, timeout):
         done = run.run(refused_file=refused, lenient=True, seen=count)
     deleted = 0
     if done.stopped is None:
-        deleted = job.delete(platform)
+        with platform.limited():
+            deleted = job.delete(platform)
         path.unlink()
-    told = {**job.told(), "written": done.written, "refused": done.refused, "deletions": deleted}
+    value = {**job.told(), "written": done.written, "refused": done.refused, "deletions": deleted}
     earlier = " already" if done.done_before else ""
     output.data(
-        told,
+        value,
         lambda: f"{done.written:,} records and {deleted:,} deletions are{earlier} in version {job.newer.version}",
     )
     if job.left_empty:
@@ -102,7 +110,8 @@ def retire(
     from mlplat.workflows.features.versions import check_unused
 
     platform = platform_of(namespace, config, timeout=timeout)
-    address = check_unused(platform, group, number)
+    with platform.limited():
+        address = check_unused(platform, group, number)
     asked = request(targets=[address], destroy=True, delete_data=[address])
     with platform.lock("features retire"):
         with output.working("reading what is there"), platform.limited():
