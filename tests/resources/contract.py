@@ -13,13 +13,18 @@ import io
 import json
 import tarfile
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from tests.resources.veil import VeiledSession
+
 import mlplat.resources
 from mlplat.aws import Client, Session
+from mlplat.reconciler import verbs
+from mlplat.reconciler.observe import look_patiently
 from mlplat.resources.base import KINDS, Observed, Resource
 
 ASSUMED_BY_SAGEMAKER = {
@@ -204,6 +209,19 @@ class KindContract:
             if life.left > 0:
                 return
         raise AssertionError("a create of 40 calls")
+
+    def test_made_but_not_shown_at_once_it_is_made_once(self, world: World) -> None:
+        desired, aws = self.desired(world), VeiledSession.of(world.aws)
+        assert desired.describe(aws) is None
+        made = verbs.create(aws, desired)
+        assert aws.veil.hidden, "nothing asked for it"
+        aws.veil.hidden.clear()
+        assert look_patiently(aws, desired, made.id) == made
+        aws.veil.hidden.clear()
+        assert look_patiently(aws, desired) == made
+        assert max(Counter(aws.veil.made).values()) == 1, aws.veil.made
+        desired.delete(world.aws, made.id)
+        assert desired.describe(world.aws) is None
 
     def settled(self, desired: Resource, world: World, id: str) -> Observed:
         """What is there, after checking that it is what is desired, ours, and found with and without its id."""
