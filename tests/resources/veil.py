@@ -66,7 +66,8 @@ class Veil:
 
     def _is_new(self, item: Mapping[str, Any]) -> bool:
         named = self.ids.keys() & {each for each in item.values() if isinstance(each, str)}
-        return any([self._hides(id) for id in named])
+        hidden = [self._hides(id) for id in named]
+        return any(hidden)
 
     def _hides(self, what: str) -> bool:
         self.hidden[what] += 1
