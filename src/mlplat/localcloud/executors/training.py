@@ -164,6 +164,7 @@ class TrainingRun:
         metrics = JobMetrics(self._cloud, self._name, definitions, self._measured)
         if reason := drivers.why_not(self._cluster, self._environment(self._cluster.hosts[0])):
             raise JobFailed(f"ClientError: {reason}")
+        self._cluster.image = drivers.image(self._cluster)
         self._progress.enter("Training")
         copying = Copying(data.checkpoints())
         try:

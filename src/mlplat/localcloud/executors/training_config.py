@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlplat.localcloud.executors.cluster import LOOPBACK
+
 FOLDERS = ("input/config", "input/data", "model", "output/data", "code")
 """Folders under /opt/ml that are there when the container starts."""
 
@@ -56,7 +58,7 @@ def resources(job: Mapping[str, Any], hosts: Sequence[str], host: str) -> dict[s
         "current_group_name": own["instance_group_name"],
         "hosts": list(hosts),
         "instance_groups": told,
-        "network_interface_name": "eth0",
+        "network_interface_name": LOOPBACK,  # eth0 on AWS; it is for connections among the hosts
     }
 
 
