@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,7 +90,7 @@ class World:
             {"FeatureName": "tags", "ValueAsStringList": ["1", "2"]},
         ]
         event = schema.event("2026-03-01T12:00:00Z")
-        write = Write(schema.key, id, event, values, expires, offline=True, **more)
+        write = Write(schema.key, id, event, json.dumps(values), expires, offline=True, **more)
         self.records.put([write], now=time_ns() // 1000)
         self.offline.expect(schema, write)
 

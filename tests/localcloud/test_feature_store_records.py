@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
@@ -13,7 +14,11 @@ GROUP = "customers@1"
 
 
 def write(id: str, event: int, value: str = "x", *, expires: int | None = None, offline: bool = False) -> Write:
-    return Write(GROUP, id, event, [{"FeatureName": "v", "ValueAsString": value}], expires, offline=offline)
+    return Write(GROUP, id, event, record(value), expires, offline=offline)
+
+
+def record(value: str) -> str:
+    return json.dumps([{"FeatureName": "v", "ValueAsString": value}])
 
 
 def value(records: Records, id: str, now: int = 0) -> str | None:
@@ -99,7 +104,7 @@ def test_everything_is_there_again_after_a_restart(tmp_path: Path) -> None:
 
 def test_the_records_of_an_earlier_group_of_the_same_name_are_forgotten(records: Records) -> None:
     for group in ("customers@1", "customers@2", "customers-2@1"):
-        records.put([Write(group, "a", 1, [{"FeatureName": "v", "ValueAsString": group}], offline=True)], now=0)
+        records.put([Write(group, "a", 1, record(group), offline=True)], now=0)
     records.keep_only("customers", "customers@2")
     left = [g for g in ("customers@1", "customers@2", "customers-2@1") if records.get(g, ["a"], 0)]
     assert left == ["customers@2", "customers-2@1"]
@@ -118,3 +123,14 @@ def test_threads_lose_no_write(records: Records) -> None:
         thread.join()
     assert len(records.identifiers(GROUP, "", 1000, 0, deleted=False)) == 800
     assert len(records.waiting(1000)[GROUP]) == 800
+
+
+def test_more_rows_than_a_statement_takes_are_written_in_their_order_and_carried_off(records: Records) -> None:
+    many = 1201
+    rows = [write(f"{number % 601:04}", number, str(number), offline=True) for number in range(many)]
+    records.put(rows, now=0)
+    assert [value(records, f"{number:04}") for number in (0, 1, 599, 600)] == ["601", "602", "1200", "600"]
+    waiting = records.waiting(2 * many)[GROUP]
+    assert [row.event for row in waiting] == list(range(many))
+    records.stored(waiting[:-1])
+    assert [row.event for row in records.waiting(2 * many)[GROUP]] == [many - 1]

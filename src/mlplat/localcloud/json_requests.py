@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from mlplat.localcloud.json_shapes import Convert, Shapes, same
@@ -122,12 +123,12 @@ class Readers(Shapes):
 
     def list(self, shape: Any) -> Convert:
         """Elements, none left out."""
-        each = self.of(shape.member)
+        each, texts = self.of(shape.member), _texts(shape.member)
 
         def parse(value: Any) -> Any:
             if not isinstance(value, list):
                 raise Malformed(_unexpected(value))
-            return [each(raw) for raw in value]
+            return value if texts and _hold_only(value, texts) else [each(raw) for raw in value]
 
         return parse
 
@@ -141,6 +142,25 @@ class Readers(Shapes):
             return {key: each(raw) for key, raw in value.items()}
 
         return parse
+
+
+def _texts(shape: Any) -> frozenset[str]:
+    """The members of a structure that are texts, and are named in JSON as in the model."""
+    members = {} if shape.type_name != "structure" or shape.is_document_type else shape.members
+    return frozenset(
+        name
+        for name, member in members.items()
+        if member.type_name == "string" and not {"name", "location"} & member.serialization.keys()
+    )
+
+
+def _hold_only(values: Sequence[Any], texts: frozenset[str]) -> bool:
+    """Whether structures have only such members, and each is a text: then they are as they should be already."""
+    return (
+        set(map(type, values)) == {dict}
+        and texts.issuperset(chain.from_iterable(values))
+        and set(map(type, chain.from_iterable(map(dict.values, values)))) <= {str}
+    )
 
 
 def aware(text: str | float) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("localcloud")
 
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
+YOUNG = 50_000
+"""New objects between two collections."""
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
@@ -183,9 +186,19 @@ class Server:
             clouds.heart.start()
             self._ready.set()
             extensions.extend("ec2")
+            _collect_rarely()
         except Exception:
             log.exception("the local cloud could not get ready")
             os._exit(1)
+
+
+def _collect_rarely() -> None:
+    """What is loaded by now stays for good, and nearly all that a request makes is gone with it, without a collector.
+
+    With Python's defaults a batch of records is looked through again and again while it is read.
+    """
+    gc.freeze()
+    gc.set_threshold(YOUNG, 10, 10)
 
 
 def _make_server(application: Any, owner: Server) -> Any:

@@ -36,21 +36,25 @@ class FeatureStoreRuntime:
 
     def put_record(self, request: dict[str, Any]) -> dict[str, Any]:
         """Write a whole record: the newest event time wins online, every one is appended offline."""
-        write, schema = self._write(request)
+        schema = self._schema(request["FeatureGroupName"], writing=True)
+        write = _written(schema, request, request.get("TtlDuration"))
         self.records.put([write], _now())
         self._offline.expect(schema, write)
         return {}
 
     def batch_write_record(self, request: dict[str, Any]) -> dict[str, Any]:
         """Up to 25 PutRecords; each that fails is answered in Errors, the others are written."""
+        ttl, schemas = request.get("TtlDuration"), dict[str, Schema]()
         writes, errors = [], []
         for entry in request["Entries"]:
+            name = entry["FeatureGroupName"]
             try:
-                writes.append(self._write({"TtlDuration": request.get("TtlDuration"), **entry}))
+                schema = schemas.get(name) or schemas.setdefault(name, self._schema(name, writing=True))
+                writes.append((schema, _written(schema, entry, entry.get("TtlDuration") or ttl)))
             except AwsError as error:
                 errors.append({"Entry": entry, "ErrorCode": error.code, "ErrorMessage": error.message})
-        self.records.put((write for write, _ in writes), _now())
-        for write, schema in writes:
+        self.records.put([write for _, write in writes], _now())
+        for schema, write in writes:
             self._offline.expect(schema, write)
         return {"Errors": errors, "UnprocessedEntries": []}
 
@@ -89,8 +93,8 @@ class FeatureStoreRuntime:
         identifier = schema.identity(request["RecordIdentifierValueAsString"])
         event = schema.event(request["EventTime"])
         online, offline = schema.targets(request.get("TargetStores"))
-        values = schema.marker(identifier, request["EventTime"])
-        mark = Write(schema.key, identifier, event, values, schema.expires(event, None), online, offline)
+        record = schema.marker(identifier, request["EventTime"])
+        mark = Write(schema.key, identifier, event, record, schema.expires(event, None), online, offline)
         hard = request.get("DeletionMode") == "HardDelete"
         if not self.records.delete(mark, _now(), hard=hard) and hard and online:
             raise invalid("EventTime must be later than the EventTime of the existing record.")
@@ -119,7 +123,7 @@ class FeatureStoreRuntime:
             found = self.records.get(schema.key, [identifier], _now()).get(identifier)
             if found is None or found.values is None:
                 raise AwsError("ResourceNotFound", f"Record [{identifier}] is not in the online store.", 404)
-            write = self._merged(schema, found, {**request, "FeatureGroupName": schema.name})
+            write = self._merged(schema, found, request)
             if self.records.replace(write, found.event, _now()):
                 self._offline.expect(schema, write)
                 return {}
@@ -127,19 +131,12 @@ class FeatureStoreRuntime:
     def _merged(self, schema: Schema, found: Online, request: dict[str, Any]) -> Write:
         changed = {each["FeatureName"]: each for each in request["Features"]}
         values = {each["FeatureName"]: each for each in found.values or ()} | changed
-        write, _ = self._write({**request, "Record": list(values.values())})
+        write = _written(schema, {**request, "Record": list(values.values())}, request.get("TtlDuration"))
         if write.id != request["RecordIdentifierValueAsString"]:
             raise invalid(f"The record identifier [{schema.identifier}] can't be changed.")
         if write.event < found.event:
             raise AwsError("ConflictException", "EventTime is older than that of the existing record.", 409)
         return write
-
-    def _write(self, request: Mapping[str, Any]) -> tuple[Write, Schema]:
-        schema = self._schema(request["FeatureGroupName"], writing=True)
-        identifier, event = schema.check(request["Record"])
-        online, offline = schema.targets(request.get("TargetStores"))
-        expires = schema.expires(event, request.get("TtlDuration")) if online else None
-        return Write(schema.key, identifier, event, request["Record"], expires, online, offline), schema
 
     def _records_of(self, asked: Mapping[str, Any], request: Mapping[str, Any]) -> list[dict[str, Any]]:
         schema = self._readable(asked["FeatureGroupName"])
@@ -179,6 +176,14 @@ class FeatureStoreRuntime:
             schema = self._schemas[known] = Schema.of(group)
             self.records.keep_only(name, schema.key)
         return schema
+
+
+def _written(schema: Schema, request: Mapping[str, Any], ttl: Mapping[str, Any] | None) -> Write:
+    """What PutRecord and its siblings write, if the record fits its group."""
+    identifier, event, record = schema.read(request["Record"])
+    online, offline = schema.targets(request.get("TargetStores"))
+    expires = schema.expires(event, ttl) if online else None
+    return Write(schema.key, identifier, event, record, expires, online, offline)
 
 
 def _only(values: Values, wanted: list[str] | None) -> Values:

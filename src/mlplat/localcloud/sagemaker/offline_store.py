@@ -29,6 +29,7 @@ FLUSH_AFTER = 2.0
 
 RETRY_AFTER = 10.0
 ROWS_A_FLUSH = 20_000
+HOUR = 3600 * SECOND
 
 
 class OfflineStore:
@@ -133,8 +134,8 @@ class OfflineStore:
             schema = self._schemas.get(key) or self._described(key)
             if schema is None or schema.offline is None:
                 continue
-            values = schema.marker(identifier, _as_event(schema, expired))
-            self._records.append(Write(key, identifier, expired, values), now)
+            record = schema.marker(identifier, _as_event(schema, expired))
+            self._records.append(Write(key, identifier, expired, record), now)
             if not self._armed:
                 self._arm(FLUSH_AFTER)
         self._watch(self._records.next_expiry())
@@ -193,11 +194,10 @@ _READ: dict[str, Any] = {"Integral": int, "Fractional": float, "String": str}
 
 
 def _by_hour(rows: Sequence[Appended]) -> dict[datetime, list[Appended]]:
-    parts: defaultdict[datetime, list[Appended]] = defaultdict(list)
+    parts: defaultdict[int, list[Appended]] = defaultdict(list)
     for row in rows:
-        moment = datetime.fromtimestamp(row.event / SECOND, UTC)
-        parts[moment.replace(minute=0, second=0, microsecond=0)].append(row)
-    return parts
+        parts[row.event // HOUR].append(row)
+    return {datetime.fromtimestamp(hour * 3600, UTC): part for hour, part in parts.items()}
 
 
 def _as_event(schema: Schema, moment: int) -> str:

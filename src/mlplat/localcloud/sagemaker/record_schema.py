@@ -6,20 +6,25 @@ types". Codes are AWS's; the texts of the refusals are ours, because AWS's could
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from mlplat.localcloud.errors import AwsError
+from mlplat.localcloud.sagemaker.record_layout import LARGEST_VALUE, Layout
 from mlplat.localcloud.sagemaker.records import Values
 
 SECOND = 1_000_000
 """Times are in microseconds since the epoch."""
 
 UNITS = {"Seconds": 1, "Minutes": 60, "Hours": 3600, "Days": 86400, "Weeks": 604800}
-LARGEST_VALUE, LARGEST_IDENTIFIER = 350 * 1024, 2 * 1024
+LARGEST_IDENTIFIER = 2 * 1024
+MOST_LAYOUTS = 1000
+LONGEST_TIME = len("2026-03-01T00:00:00.000Z")
 _TEXT_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 
 
@@ -46,6 +51,8 @@ class Schema:
     """OfflineStoreConfig."""
     role: str = ""
     """Whose permissions the offline store is written with."""
+    layouts: dict[tuple[str, ...], Layout | None] = field(default_factory=dict, compare=False, repr=False)
+    """Of the records that were read."""
 
     @classmethod
     def of(cls, group: Mapping[str, Any]) -> Schema:
@@ -64,8 +71,21 @@ class Schema:
             role=group.get("RoleArn", ""),
         )
 
-    def check(self, values: Values) -> tuple[str, int]:
-        """The record's identifier and event time; raises ValidationError when the record doesn't fit."""
+    def read(self, values: Values) -> tuple[str, int, str]:
+        """The record's identifier, its event time and itself as JSON; ValidationError when it doesn't fit."""
+        layout = self._layout(tuple([each["FeatureName"] for each in values]))
+        if layout is None or (texts := layout.texts(values)) is None:
+            return *self._check(values), json.dumps(values)
+        return self.identity(texts[layout.identifier]), self.event(texts[layout.event]), layout.json(texts)
+
+    def _layout(self, names: tuple[str, ...]) -> Layout | None:
+        if names not in self.layouts:
+            if len(self.layouts) >= MOST_LAYOUTS:
+                self.layouts.clear()
+            self.layouts[names] = Layout.of(names, self.features, (self.identifier, self.event_time))
+        return self.layouts.get(names)
+
+    def _check(self, values: Values) -> tuple[str, int]:
         given: dict[str, Any] = {}
         for each in values:
             name = each["FeatureName"]
@@ -87,10 +107,12 @@ class Schema:
         """An event time in microseconds: ISO 8601 text in UTC, or epoch seconds when the feature is Fractional."""
         try:
             if self.features[self.event_time]["FeatureType"] == "Fractional":
-                return round(float(value) * SECOND)
-            if _TEXT_TIME.fullmatch(value):
-                return round(datetime.fromisoformat(value).timestamp() * 1000) * 1000
-        except (ValueError, OverflowError):
+                moment = float(value)
+                datetime.fromtimestamp(moment, UTC)
+                return round(moment * SECOND)
+            if len(value) <= LONGEST_TIME and (found := _in_text(value)) is not None:
+                return found
+        except (ValueError, OverflowError, OSError):
             pass
         raise invalid(
             f"The value [{value}] of the event time feature [{self.event_time}] is not of the format "
@@ -104,12 +126,13 @@ class Schema:
 
     def targets(self, asked: Sequence[str] | None) -> tuple[bool, bool]:
         """Whether to write online and offline; by default to every store that the group has."""
+        if not asked:
+            return self.online, self.offline is not None
         has = {"OnlineStore": self.online, "OfflineStore": self.offline is not None}
-        for store in asked or ():
+        for store in asked:
             if not has[store]:
                 raise invalid(f"FeatureGroup [{self.name}] does not have the {store} enabled.")
-        wanted = set(asked or has)
-        return has["OnlineStore"] and "OnlineStore" in wanted, has["OfflineStore"] and "OfflineStore" in wanted
+        return "OnlineStore" in asked, "OfflineStore" in asked
 
     def known(self, names: Sequence[str]) -> None:
         """Raise ValidationError for a feature that the group doesn't have."""
@@ -117,12 +140,10 @@ class Schema:
             if name not in self.features:
                 raise invalid(f"Feature [{name}] is not defined in FeatureGroup [{self.name}].")
 
-    def marker(self, identifier: str, event: str) -> Values:
-        """What a deletion leaves behind: every feature but identifier and event time is null."""
-        return [
-            {"FeatureName": self.identifier, "ValueAsString": identifier},
-            {"FeatureName": self.event_time, "ValueAsString": event},
-        ]
+    def marker(self, identifier: str, event: str) -> str:
+        """What a deletion leaves behind, as JSON: every feature but identifier and event time is null."""
+        values = {self.identifier: identifier, self.event_time: event}
+        return json.dumps([{"FeatureName": name, "ValueAsString": value} for name, value in values.items()])
 
     def _value(self, name: str, given: Mapping[str, Any]) -> Any:
         self.known([name])
@@ -147,6 +168,14 @@ class Schema:
         for value in values:
             _fits(name, definition["FeatureType"], value)
         return values
+
+
+@lru_cache(4096)
+def _in_text(time: str) -> int | None:
+    """Records of a batch often have the same event time."""
+    if not _TEXT_TIME.fullmatch(time):
+        return None
+    return round(datetime.fromisoformat(time).timestamp() * 1000) * 1000
 
 
 def seconds(ttl: Mapping[str, Any] | None) -> int | None:

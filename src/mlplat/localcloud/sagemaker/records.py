@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 Values = list[dict[str, Any]]
 """A record as the API carries it: [{"FeatureName", "ValueAsString" or "ValueAsStringList"}, ...]."""
@@ -28,13 +32,25 @@ CREATE TABLE IF NOT EXISTS offline (
     invoked INTEGER NOT NULL, deleted INTEGER NOT NULL);
 """
 
-PUT = """
-INSERT INTO online (grp, id, event, record, expires) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (grp, id) DO UPDATE SET event = excluded.event, record = excluded.record, expires = excluded.expires
-WHERE excluded.event >= online.event
-"""
+ROWS_A_STATEMENT, NUMBERS_A_STATEMENT = 25, 500
+"""What one statement writes, as much as a BatchWriteRecord has, and deletes; SQLite before 3.32 takes 999 values."""
 
-APPEND = "INSERT INTO offline (grp, event, record, invoked, deleted) VALUES (?, ?, ?, ?, ?)"
+
+@cache
+def _put(rows: int) -> str:
+    """Many rows go in one statement: between two of them other threads take the interpreter, and keep it."""
+    return f"""INSERT INTO online (grp, id, event, record, expires) VALUES {_marks(rows)}
+        ON CONFLICT (grp, id) DO UPDATE SET event = excluded.event, record = excluded.record, expires = excluded.expires
+        WHERE excluded.event >= online.event"""  # noqa: S608
+
+
+@cache
+def _append(rows: int) -> str:
+    return f"INSERT INTO offline (grp, event, record, invoked, deleted) VALUES {_marks(rows)}"  # noqa: S608
+
+
+def _marks(rows: int) -> str:
+    return ", ".join(["(?, ?, ?, ?, ?)"] * rows)
 
 
 @dataclass(frozen=True)
@@ -46,14 +62,14 @@ class Online:
     expires: int | None
 
 
-@dataclass(frozen=True)
-class Write:
+class Write(NamedTuple):
     """One record to be written. `online` and `offline` say where to; times are in microseconds since the epoch."""
 
     group: str
     id: str
     event: int
-    values: Values
+    record: str
+    """Values as JSON."""
     expires: int | None = None
     online: bool = True
     offline: bool = False
@@ -80,14 +96,13 @@ class Records:
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(SCHEMA)
 
-    def put(self, writes: Iterable[Write], now: int) -> None:
+    def put(self, writes: Collection[Write], now: int) -> None:
         """Write records in one transaction. Online the newest event time wins, and an equal one overwrites."""
-        given = [(each, json.dumps(each.values)) for each in writes]
-        online = [(each.group, each.id, each.event, text, each.expires) for each, text in given if each.online]
-        offline = [(each.group, each.event, text, now, 0) for each, text in given if each.offline]
+        online = [(each.group, each.id, each.event, each.record, each.expires) for each in writes if each.online]
+        offline = [(each.group, each.event, each.record, now, 0) for each in writes if each.offline]
         with self._transaction() as db:
-            db.executemany(PUT, online)
-            db.executemany(APPEND, offline)
+            _insert(db, _put, online)
+            _insert(db, _append, offline)
 
     def replace(self, write: Write, seen: int | None, now: int) -> bool:
         """Put `write` if the online event time still is `seen` (None: nothing there); False when it has moved on."""
@@ -95,11 +110,10 @@ class Records:
             row = db.execute("SELECT event FROM online WHERE grp = ? AND id = ?", (write.group, write.id)).fetchone()
             if (row[0] if row else None) != seen:
                 return False
-            text = json.dumps(write.values)
             if write.online:
-                db.execute(PUT, (write.group, write.id, write.event, text, write.expires))
+                _insert(db, _put, [(write.group, write.id, write.event, write.record, write.expires)])
             if write.offline:
-                _append(db, write.group, write.event, text, now, deleted=False)
+                _insert(db, _append, [(write.group, write.event, write.record, now, 0)])
         return True
 
     def get(self, group: str, ids: Sequence[str], now: int) -> dict[str, Online]:
@@ -118,7 +132,7 @@ class Records:
         """Delete `mark.id` as of `mark.event`; False when what is online is not older, and then it stays.
 
         A soft delete leaves a tombstone that keeps older records out and appends its marker offline in any case; a
-        hard one that fails appends nothing. `mark.values` is the marker that the offline store keeps.
+        hard one that fails appends nothing. `mark.record` is the marker that the offline store keeps.
         """
         with self._transaction() as db:
             row = db.execute("SELECT event FROM online WHERE grp = ? AND id = ?", (mark.group, mark.id)).fetchone()
@@ -126,7 +140,7 @@ class Records:
             if mark.online and newer:
                 _remove(db, mark, hard)
             if mark.offline and (newer or not hard or not mark.online):
-                _append(db, mark.group, mark.event, json.dumps(mark.values), now, deleted=True)
+                _insert(db, _append, [(mark.group, mark.event, mark.record, now, 1)])
         return newer
 
     def identifiers(self, group: str, after: str, limit: int, now: int, *, deleted: bool) -> list[str]:
@@ -152,7 +166,7 @@ class Records:
     def append(self, mark: Write, now: int) -> None:
         """A deletion marker for the offline store alone, as expiry leaves it."""
         with self._transaction() as db:
-            _append(db, mark.group, mark.event, json.dumps(mark.values), now, deleted=True)
+            _insert(db, _append, [(mark.group, mark.event, mark.record, now, 1)])
 
     def waiting(self, limit: int, without: Collection[str] = ()) -> dict[str, list[Appended]]:
         """The oldest `limit` rows that the offline store has not got yet, by group; not those of some groups."""
@@ -166,10 +180,12 @@ class Records:
             found.setdefault(group, []).append(Appended(number, event, values, invoked, bool(deleted)))
         return found
 
-    def stored(self, rows: Iterable[Appended]) -> None:
+    def stored(self, rows: Collection[Appended]) -> None:
         """Rows that are in the offline store now wait no longer."""
         with self._transaction() as db:
-            db.executemany("DELETE FROM offline WHERE number = ?", [(row.number,) for row in rows])
+            for numbers in _parts([row.number for row in rows], NUMBERS_A_STATEMENT):
+                marks = ",".join("?" * len(numbers))
+                db.execute(f"DELETE FROM offline WHERE number IN ({marks})", numbers)  # noqa: S608
 
     def keep_only(self, name: str, group: str) -> None:
         """Forget the online records of earlier groups `<name>@...`; what waits for the offline store still goes."""
@@ -198,8 +214,13 @@ def _remove(db: sqlite3.Connection, mark: Write, hard: bool) -> None:
     if hard:
         db.execute("DELETE FROM online WHERE grp = ? AND id = ?", (mark.group, mark.id))
     else:
-        db.execute(PUT, (mark.group, mark.id, mark.event, None, mark.expires))
+        _insert(db, _put, [(mark.group, mark.id, mark.event, None, mark.expires)])
 
 
-def _append(db: sqlite3.Connection, group: str, event: int, record: str, now: int, *, deleted: bool) -> None:
-    db.execute(APPEND, (group, event, record, now, int(deleted)))
+def _insert(db: sqlite3.Connection, statement: Callable[[int], str], rows: Sequence[tuple[Any, ...]]) -> None:
+    for part in _parts(rows, ROWS_A_STATEMENT):
+        db.execute(statement(len(part)), tuple(chain.from_iterable(part)))
+
+
+def _parts(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (things[at : at + size] for at in range(0, len(things), size))

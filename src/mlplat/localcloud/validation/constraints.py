@@ -15,9 +15,6 @@ from mlplat.localcloud.validation import patterns
 from mlplat.localcloud.validation.quick import Quick
 
 NOT_NULL = "Member must not be null"
-ANYTHING = ".*"
-"""The pattern that every value matches."""
-
 Path = tuple[str | int, ...]
 """Names of members, keys of maps (as `Key`) and places in lists, from 0."""
 
@@ -164,7 +161,7 @@ def _rules(shape: Any) -> list[tuple[Callable[[Any], bool], str]]:
     """The constraints on a value itself: a string's, a number's, how much a list, map or blob holds."""
     limits, what, kind = shape.metadata, _measured(shape), shape.type_name
     rules: list[tuple[Callable[[Any], bool], str]] = []
-    if kind == "string" and limits.get("pattern", ANYTHING) != ANYTHING:
+    if kind == "string" and limits.get("pattern", patterns.ANYTHING) != patterns.ANYTHING:
         fullmatch = patterns.compiled(limits["pattern"]).fullmatch
         text = f"Member must satisfy regular expression pattern: {limits['pattern']}"
         rules.append((lambda value: fullmatch(value) is not None, text))

@@ -10,6 +10,9 @@ from functools import cache
 CLASSES = {"Alnum": "a-zA-Z0-9", "ASCII": r"\x00-\x7f", "Print": r"\x20-\x7e"}
 """Java's POSIX classes; all other `\\p{...}` in the models are Unicode's general categories."""
 
+ANYTHING = ".*"
+"""The pattern that every value matches."""
+
 ASTRAL = r"\uD800\uDC00-\uDBFF\uDFFF"
 """How Java's UTF-16 says: everything above U+FFFF."""
 

@@ -5,16 +5,22 @@ The same rules as `constraints` has, which looks again, with paths and texts, wh
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
+
+from mlplat.localcloud.validation.patterns import ANYTHING
 
 Fine = Callable[[Any], bool]
 Predicates = list[Callable[[Any], bool]]
 
 SHORT = 256
 """Characters. Short texts come again and again (names of features), and what has been matched is remembered."""
+
+REMEMBERED = 8192
+"""Texts of a shape."""
 
 
 class Quick:
@@ -60,7 +66,7 @@ class Quick:
             return None
 
         def fine(value: Any) -> bool:
-            if not isinstance(value, Mapping):
+            if type(value) is not dict and not isinstance(value, Mapping):
                 return True
             for name in required:
                 if value.get(name) is None:
@@ -74,14 +80,43 @@ class Quick:
         return fine
 
     def _list(self, shape: Any) -> Fine | None:
-        size, each = self._scalar(shape), self.of(shape.member)
-        if each is None:
+        size, every = self._scalar(shape), self._every(shape.member)
+        if every is None:
             return size
+        if shape.member.type_name == "structure":
+            every = self._columns(shape.member, every)
 
         def fine(value: Any) -> bool:
             if size is not None and not size(value):
                 return False
-            return not isinstance(value, list | tuple) or all(map(each, value))
+            return not isinstance(value, list | tuple) or every(value)
+
+        return fine
+
+    def _every(self, shape: Any) -> Fine | None:
+        """What tells whether all of many values of the shape are fine: sooner than one by one, if they are."""
+        each = self.of(shape)
+        if each is None:
+            return None
+        one_by_one = _one_by_one(each)
+        return _texts(shape.metadata, one_by_one) if shape.type_name == "string" else one_by_one
+
+    def _columns(self, shape: Any, one_by_one: Fine) -> Fine:
+        """Structures in a list mostly have the same members: a member of all of them is looked at together."""
+        required = set(shape.required_members)
+        found = [(name, self._every(member), name in required) for name, member in shape.members.items()]
+        columns = [each for each in found if each[1] is not None or each[2]]
+
+        def fine(values: Any) -> bool:
+            if set(map(type, values)) != {dict}:
+                return one_by_one(values)
+            for name, every, needed in columns:
+                column = [value[name] for value in values if name in value]
+                if needed and (len(column) != len(values) or None in column):
+                    return False
+                if column and every is not None and not every(column):
+                    return False
+            return True
 
         return fine
 
@@ -113,6 +148,45 @@ class Quick:
 
         limits = shape.metadata
         if shape.type_name == "string" and "pattern" in limits and int(limits.get("max", SHORT + 1)) <= SHORT:
-            remembered = lru_cache(8192)(fine)
+            remembered = lru_cache(REMEMBERED)(fine)
             return lambda value: remembered(value) if isinstance(value, str) and len(value) <= SHORT else fine(value)
         return fine
+
+
+def _one_by_one(each: Fine) -> Fine:
+    return lambda values: all(map(each, values))
+
+
+def _texts(limits: Mapping[str, Any], one_by_one: Fine) -> Fine:
+    """Many texts: where only their lengths matter, by the longest and the shortest; others as they were seen before."""
+    most, least = int(limits.get("max", sys.maxsize)), int(limits.get("min", 0))
+    if limits.get("pattern", ANYTHING) == ANYTHING and not limits.get("enum"):
+        return _lengths(least, most, one_by_one)
+    if most > SHORT:
+        return one_by_one
+    seen: set[str] = set()
+
+    def known(values: Any) -> bool:
+        try:
+            if seen.issuperset(values):
+                return True
+        except TypeError:
+            return one_by_one(values)
+        if not one_by_one(values):
+            return False
+        if len(seen) > REMEMBERED:
+            seen.clear()
+        seen.update(each for each in values if isinstance(each, str))
+        return True
+
+    return known
+
+
+def _lengths(least: int, most: int, one_by_one: Fine) -> Fine:
+    def fine(values: Any) -> bool:
+        try:
+            return max(map(len, values)) <= most and (not least or min(map(len, values)) >= least)
+        except TypeError:
+            return one_by_one(values)
+
+    return fine
