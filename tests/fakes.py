@@ -222,7 +222,8 @@ class Fake(Resource):
             stored = self._stored()
             thing.fields |= {name: stored[name] for name in changed - {"tags"}}
             if "tags" in changed:
-                thing.tags |= aws.tags
+                outdated = aws.outdated(thing.tags)
+                thing.tags = {key: value for key, value in thing.tags.items() if key not in outdated} | aws.tags
 
         cloud.mutate("update", self.name, change)
 

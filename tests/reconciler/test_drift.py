@@ -171,36 +171,3 @@ def test_the_new_object_of_a_replace_is_no_drift_of_the_old(world: World) -> Non
     assert set(steps["a.fake_model.m"].causes.values()) == {Cause.CONFIG}
     world.apply(model("m2"))
     assert {each.verdict for each in found(world).values()} == {Verdict.CLEAN}
-
-
-def labelled(world: World, **labels: str) -> World:
-    """The same world after somebody edited `[tags]`."""
-    world.labels = labels
-    return world
-
-
-def test_a_tag_of_the_users_own_is_put_on_and_then_nothing_is_left_to_do(world: World) -> None:
-    world.apply(topic())
-    step = only(labelled(world, team="ml"), topic())
-    assert (step.action, step.causes, step.drifted) == (Action.UPDATE, {"tags": Cause.CONFIG}, False)
-    assert found(world)[TOPIC].verdict is Verdict.CLEAN, "nobody changed it by hand"
-    world.apply(topic())
-    assert world.cloud.named("t").tags["team"] == "ml"
-    assert world.state.entries[TOPIC].labels == {"team": "ml"}
-    assert only(world, topic()).action is Action.KEEP
-
-
-def test_a_tag_of_the_users_own_that_was_changed_by_hand_is_drift(world: World) -> None:
-    labelled(world, team="ml").apply(topic())
-    world.cloud.named("t").tags["team"] = "web"
-    assert only(world, topic()).causes == {"tags": Cause.BY_HAND}
-    assert found(world)[TOPIC].verdict is Verdict.DRIFTED
-    assert only(labelled(world, team="data"), topic()).causes == {"tags": Cause.BOTH}
-    world.apply(topic())
-    assert world.cloud.named("t").tags["team"] == "data"
-
-
-def test_a_tag_that_is_no_longer_declared_stays(world: World) -> None:
-    labelled(world, team="ml").apply(topic())
-    assert only(labelled(world), topic()).action is Action.KEEP
-    assert found(world)[TOPIC].verdict is Verdict.CLEAN

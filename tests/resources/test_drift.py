@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.resources.contract import KindContract, World
+from tests.resources.contract import DyingSession, KindContract, Life, World
 from tests.resources.sns.test_topic import confirm
 
 import mlplat.resources
+from mlplat.aws import tag_list
 from mlplat.errors import MlplatError
 from mlplat.reconciler.apply import apply
 from mlplat.reconciler.drift import Finding, Verdict, drift
@@ -125,19 +126,24 @@ def change_by_hand(platform: Platform, field: str, value: Any) -> None:
         replace(resource, **{field: value}).update(world.aws, seen, frozenset({field}))
 
 
-def take_tags_off(world: World, kind: str, id: str) -> None:
-    """As the console does it. A test's address has no kind in it, so the object is found by its tags."""
-    if kind == "bucket_object":  # which the tagging API leaves out
-        bucket, _, key = id.partition("/")
-        world.client("s3").delete_object_tagging(Bucket=bucket, Key=key)
-        return
-    tagging = world.client("resourcegroupstaggingapi")
+def arns_of(world: World, kind: str, id: str) -> list[str]:
+    """The one ARN of the test's object. A test's address has no kind in it, so the object is found by its tags."""
     mine = [{"Key": "mlplat:address", "Values": [world.address]}]
-    found = tagging.get_resources(TagFilters=mine)["ResourceTagMappingList"]
+    found = world.client("resourcegroupstaggingapi").get_resources(TagFilters=mine)["ResourceTagMappingList"]
     arns = [each["ResourceARN"] for each in found]
     if kind == "role":
         arns = [world.client("iam").get_role(RoleName=id)["Role"]["Arn"]]
     assert len(arns) == 1, arns
+    return arns
+
+
+def take_tags_off(world: World, kind: str, id: str) -> None:
+    """As the console does it."""
+    if kind == "bucket_object":  # which the tagging API leaves out
+        bucket, _, key = id.partition("/")
+        world.client("s3").delete_object_tagging(Bucket=bucket, Key=key)
+        return
+    tagging, arns = world.client("resourcegroupstaggingapi"), arns_of(world, kind, id)
     assert not tagging.untag_resources(ResourceARNList=arns, TagKeys=list(world.aws.tags)).get("FailedResourcesMap")
 
 
@@ -196,6 +202,50 @@ def test_tags_taken_off_behind_our_back_are_seen_and_put_back(kind: str, world: 
             assert (step.action, dict(step.causes)) == (Action.UPDATE, {"tags": Cause.BY_HAND})
         assert platform.apply() == id
         assert platform.finding().verdict is Verdict.CLEAN
+    resource.delete(world.aws, id)
+
+
+def put_tags_on(world: World, kind: str, id: str, **tags: str) -> None:
+    """As somebody else does it, beside those that are there."""
+    if kind == "bucket_object":
+        bucket, _, key = id.partition("/")
+        s3 = world.client("s3")
+        there = s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+        whole = {each["Key"]: each["Value"] for each in there} | tags
+        s3.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": tag_list(whole)})
+        return
+    tagging, arns = world.client("resourcegroupstaggingapi"), arns_of(world, kind, id)
+    assert not tagging.tag_resources(ResourceARNList=arns, Tags=tags).get("FailedResourcesMap")
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_tag_taken_out_of_the_configuration_is_taken_off(kind: str, world: World, tmp_path: Path) -> None:
+    """Nothing else is: neither what others put on, nor what they gave another value."""
+    world = replace(world, session=replace(world.session, labels={"team": "a", "cost-center": "b", "stage": "c"}))
+    resource = contracts()[kind][0].desired(world)
+    platform = made(world, resource, tmp_path)
+    id = str(platform.store.load().entries[world.address].id)
+    seen = resource.describe(world.aws, id)
+    assert seen is not None
+    if seen.tags is not None:
+        put_tags_on(world, kind, id, stage="theirs", owner="them")
+        platform.world = world = replace(world, session=replace(world.session, labels={"team": "a"}))
+        assert platform.finding().verdict is Verdict.DRIFTED, "the value of stage was changed by hand"
+        (step,) = platform.plan().steps
+        assert (step.action, dict(step.causes)) == (Action.UPDATE, {"tags": Cause.BOTH})
+        assert platform.apply() == id
+        after = resource.describe(world.aws, id)
+        assert after is not None
+        assert after.tags is not None
+        own = {"team": "a", "stage": "theirs", "owner": "them"}
+        assert (
+            after.tags == {key: value for key, value in seen.tags.items() if key not in ("cost-center", "stage")} | own
+        )
+        assert platform.finding().verdict is Verdict.CLEAN
+        assert platform.plan().is_empty
+        life = Life(1000)
+        platform.world = replace(world, session=DyingSession.of(world.session, life))
+        assert (platform.apply(), life.left) == (id, 1000), "a second apply calls nothing that changes anything"
     resource.delete(world.aws, id)
 
 

@@ -33,6 +33,8 @@ class Session:
     max_connections: int = 32
     labels: Mapping[str, str] = field(default_factory=dict)
     """Tags of the user's own, which every object gets besides those that say whose it is."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """The user's own tags that the object of the address has been given so far, as the state remembers them."""
     address: str = ""
     report: Callable[[str], None] = lambda _status: None
     """Tells the live view what the resource is waiting for."""
@@ -40,14 +42,24 @@ class Session:
     """Set when waits are to be given up (second Ctrl-C, `--timeout`)."""
     _shared: _Shared = field(default_factory=lambda: _Shared())
 
-    def at(self, address: str, report: Callable[[str], None] | None = None) -> Session:
-        """The same session for one address: its tags, its progress."""
-        return replace(self, address=address, report=report or self.report)
+    def at(
+        self, address: str, report: Callable[[str], None] | None = None, given: Mapping[str, str] | None = None
+    ) -> Session:
+        """The same session for one address: its tags, those that it was `given`, its progress."""
+        return replace(self, address=address, report=report or self.report, given=given or {})
 
     @property
     def tags(self) -> dict[str, str]:
         """All tags that an object of the address has, to be set in the create call itself."""
         return {**self.labels, **self.ownership}
+
+    def outdated(self, tags: Mapping[str, str] | None) -> dict[str, str]:
+        """Those of an object's tags that it was given here, and that the configuration has no longer.
+
+        A tag that somebody else put on, or gave another value, is theirs.
+        """
+        there, wanted = tags or {}, self.tags
+        return {key: value for key, value in self.given.items() if key not in wanted and there.get(key) == value}
 
     @property
     def ownership(self) -> dict[str, str]:

@@ -140,7 +140,7 @@ class _Apply:
         if step.action is Action.RETAIN:
             return
         try:
-            self._do(task, step, self.session.at(step.owner, lambda status: self.watch.reported(step, status)))
+            self._do(task, step, self.executor.at(step, lambda status: self.watch.reported(step, status)))
         except Exception as error:
             failure = self._failed(step, error)
         else:

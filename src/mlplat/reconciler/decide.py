@@ -64,14 +64,23 @@ def elsewhere(aws: Session, seen: Observed) -> bool:
 def differences(aws: Session, resource: Resource, seen: Observed) -> list[Change]:
     """What has to change so that the object is as declared and tagged as ours."""
     changes = list(resource.compare(seen))
-    if seen.tags is not None and not aws.tags.items() <= seen.tags.items():
-        changes.append(Change("tags", {key: seen.tags[key] for key in aws.tags if key in seen.tags}, dict(aws.tags)))
+    if seen.tags is not None:
+        outdated = aws.outdated(seen.tags)
+        if outdated or not aws.tags.items() <= seen.tags.items():
+            there = {key: seen.tags[key] for key in (*aws.tags, *outdated) if key in seen.tags}
+            changes.append(Change("tags", there, dict(aws.tags)))
     return changes
 
 
-def labelled(aws: Session, seen: Observed) -> dict[str, str]:
-    """The user's own tags that are on an object, as the configuration has them."""
-    return {key: value for key, value in aws.labels.items() if (seen.tags or {}).get(key) == value}
+def given(entry: Entry | None, id: str | None) -> dict[str, str]:
+    """The user's own tags that the object `id` has been given, by what the state remembers of it."""
+    return dict(entry.labels) if entry is not None and entry.id in (None, id) else {}
+
+
+def labelled(aws: Session, seen: Observed, entry: Entry | None) -> dict[str, str]:
+    """The user's own tags that are on an object: as the configuration has them, and those that are to come off."""
+    known, there = {**given(entry, seen.id), **aws.labels}, seen.tags or {}
+    return {key: value for key, value in known.items() if there.get(key) == value}
 
 
 def must_replace(resource: Resource, seen: Observed, changes: Sequence[Change]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from mlplat.aws import Session
 from mlplat.errors import MlplatError
 from mlplat.reconciler import verbs
-from mlplat.reconciler.decide import Owner, differences, foreign, labelled, must_replace, owner
+from mlplat.reconciler.decide import Owner, differences, foreign, given, labelled, must_replace, owner
 from mlplat.reconciler.entries import Deposed, Entry, remembered
 from mlplat.reconciler.holding import holders, reduced
 from mlplat.reconciler.observe import look, look_patiently
@@ -45,6 +45,11 @@ class Executor:
         self.told: set[str] = set()
         """Addresses whose object carries their tags for certain."""
 
+    def at(self, step: Step, report: Callable[[str], None] | None = None) -> Session:
+        """The session for a step, which knows what its object was given."""
+        labels = given(self.ledger.entry(step.owner), step.seen.id if step.seen else None)
+        return self.session.at(step.owner, report, labels)
+
     def enter(self, step: Step) -> None:
         """Remember what was found to be ours and isn't known, or is known wrongly."""
         if step.action not in ENTERED or step.resource is None or step.seen is None:
@@ -52,6 +57,9 @@ class Executor:
         resource, entry = step.resource.resolved(self.outputs), self.ledger.entry(step.owner)
         if entry is not None and entry.former and step.action is Action.KEEP and not entry.deposed:
             self._change(step, lambda now: replace(now, former=()))
+        labels = labelled(self.session, step.seen, entry)
+        if entry is not None and entry.id == step.seen.id and step.action is Action.KEEP and entry.labels != labels:
+            self._change(step, lambda now: replace(now, labels=labels))  # what others put on later is theirs
         as_declared = step.action is Action.KEEP and not any(True for _ in resource.refs())
         if as_declared:
             self._finish(step, resource, step.seen)
@@ -143,7 +151,7 @@ class Executor:
             if not lists:
                 return
             self._begin(user, resource, "update")
-            without, theirs = replace(resource, **lists), self.session.at(user.owner)  # type: ignore[arg-type]
+            without, theirs = replace(resource, **lists), self.at(user)  # type: ignore[arg-type]
             self.changed[user.address] = verbs.update(theirs, without, seen, differences(theirs, without, seen))
 
     def _there(self, step: Step) -> Observed:
@@ -193,8 +201,11 @@ class Executor:
         return entry is not None and any(old.is_same(None, resource.name) for old in entry.deposed)
 
     def _begin(self, step: Step, resource: Resource, verb: str) -> None:
-        """The intent. A new object's fields stand in it, so that whatever happens it is found and can be deleted."""
-        fields = plain(resource.to_json())
+        """The intent. A new object's fields stand in it, so that whatever happens it is found and can be deleted.
+
+        So do the user's tags: those of them that leave the configuration next are taken off again.
+        """
+        fields, labels = plain(resource.to_json()), dict(self.session.labels)
 
         def begun(entry: Entry | None) -> Entry:
             entry = entry or Entry(step.kind, step.seen.id if step.seen else None)
@@ -205,9 +216,9 @@ class Executor:
             if verb == "create":
                 others = entry.left_behind(resource.name)
                 former = entry.former if others else ()
-                return Entry(step.kind, None, fields, {}, needs, {"verb": verb}, others, former)
-            id = _there(step).id
-            return replace(entry, id=id, fields=entry.fields or fields, needs=needs, intent={"verb": verb})
+                return Entry(step.kind, None, fields, {}, needs, {"verb": verb}, others, former, labels)
+            now = replace(entry, id=_there(step).id, fields=entry.fields or fields, needs=needs)
+            return replace(now, intent={"verb": verb}, labels={**entry.labels, **labels})
 
         self.ledger.change(step.owner, begun)
 
@@ -233,7 +244,7 @@ class Executor:
                 needs=tuple(sorted(step.needs | uses)),
                 deposed=deposed,
                 former=untold or (entry.former if entry is not None and deposed else ()),
-                labels=labelled(self.session, seen),
+                labels=labelled(self.session, seen, entry),
             )
 
         if finished(self.ledger.entry(step.owner)) != self.ledger.entry(step.owner):
@@ -255,7 +266,7 @@ class Executor:
 def _without_object(entry: Entry) -> Entry | None:
     if not entry.deposed:
         return None
-    return replace(entry, id=None, outputs={}, needs=(), intent=None)
+    return replace(entry, id=None, outputs={}, needs=(), intent=None, labels={})
 
 
 def _is_spoilt(step: Step, resource: Resource, aws: Session, found: Observed) -> bool:

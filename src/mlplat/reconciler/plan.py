@@ -14,7 +14,7 @@ from typing import Any
 from mlplat.aws import Session
 from mlplat.errors import MlplatError, UsageError
 from mlplat.reconciler import graph, holding
-from mlplat.reconciler.decide import Owner, decide, elsewhere, owner, unresolved
+from mlplat.reconciler.decide import Owner, decide, elsewhere, given, owner, unresolved
 from mlplat.reconciler.destroy import plan_destroy as plan_destroy
 from mlplat.reconciler.drift import causes, was_deleted_by_hand
 from mlplat.reconciler.failures import together, told
@@ -227,7 +227,8 @@ class _Planner:
 
     def _step(self, address: str, sight: Sight) -> Step | None:
         declared, seen, entry = self.mine[address], sight.found[address], self.state.entries.get(address)
-        aws, resource = self.session.at(address), declared.resource.resolved(self.outputs)
+        aws = self.session.at(address, given=given(entry, seen.id if seen else None))
+        resource = declared.resource.resolved(self.outputs)
         moved_from = self._moved_from(address, seen)
         former = (moved_from,) if moved_from else ()
         try:

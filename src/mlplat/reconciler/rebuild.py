@@ -187,7 +187,7 @@ class _Rebuilding:
             needs=main.needs,
             deposed=tuple(Deposed(each.seen.id, each.fields, each.needs) for each in others),
             former=tuple(sorted(tagged - {address})),
-            labels=labelled(self.session, main.seen),
+            labels=labelled(self.session, main.seen, known),
         )
 
     def _with_needs(self, entries: Mapping[str, Entry]) -> dict[str, Entry]:

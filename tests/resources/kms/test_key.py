@@ -64,6 +64,17 @@ def test_made_again_within_the_window_it_is_the_same_key(world: World) -> None:
     assert seen.outputs["alias"] == f"alias/{key.name}"
 
 
+def test_it_is_the_same_key_though_the_users_own_tags_have_changed(world: World) -> None:
+    key = TestKmsKey().desired(world)
+    before, after = (replace(world.session, labels={"team": team}).at(world.address) for team in ("a", "b"))
+    id = key.create(before)
+    key.delete(before, id)
+    assert key.create(after) == id
+    seen = key.describe(after)
+    assert seen is not None
+    assert (seen.tags or {}).get("team") == "b"
+
+
 @pytest.mark.parametrize("leftover", ["alias of our dying key", "key taken back but not enabled"])
 def test_half_taken_back_it_still_is_one_key(world: World, leftover: str) -> None:
     key, kms = TestKmsKey().desired(world), world.client("kms")

@@ -68,7 +68,10 @@ class AthenaWorkGroup(Resource):
         """The whole configuration, and tags."""
         athena = aws.client("athena")
         if "tags" in changed:
-            athena.tag_resource(ResourceARN=seen.outputs["arn"], Tags=tag_list(aws.tags))
+            arn = seen.outputs["arn"]
+            athena.tag_resource(ResourceARN=arn, Tags=tag_list(aws.tags))
+            if outdated := list(aws.outdated(seen.tags)):
+                athena.untag_resource(ResourceARN=arn, TagKeys=outdated)
         if changed - {"tags"}:
             athena.update_work_group(
                 WorkGroup=self.name,

@@ -78,7 +78,7 @@ class Alarm(Resource):
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
         """All of it at once, and tags; its state stays."""
         if "tags" in changed:
-            claim(aws, seen.outputs["arn"])
+            claim(aws, seen)
         if changed - {"tags"}:
             self._put(aws)
 

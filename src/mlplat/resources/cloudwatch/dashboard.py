@@ -48,7 +48,7 @@ class Dashboard(Resource):
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
         """The whole body, and tags."""
         if "tags" in changed:
-            claim(aws, seen.outputs["arn"])
+            claim(aws, seen)
         if "widgets" in changed:
             self._put(aws)
 

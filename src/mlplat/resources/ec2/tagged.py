@@ -77,6 +77,8 @@ class Tagged(Resource):
         """Put the tags right; kinds go on with their own fields."""
         if changed & {"tags", "name"}:
             aws.client("ec2").create_tags(Resources=[seen.id], Tags=self.all_tags(aws))
+            if outdated := tag_list(aws.outdated(seen.tags)):  # with their values: another value isn't deleted
+                aws.client("ec2").delete_tags(Resources=[seen.id], Tags=outdated)
 
     def all_tags(self, aws: Session) -> list[dict[str, str]]:
         """The ownership tags and the Name that AWS's console shows."""

@@ -63,7 +63,10 @@ class EventRule(Resource):
         """The rule, the targets, the tags: what changed of them."""
         events = aws.client("events")
         if "tags" in changed:
-            events.tag_resource(ResourceARN=seen.outputs["arn"], Tags=tag_list(aws.tags))
+            arn = seen.outputs["arn"]
+            events.tag_resource(ResourceARN=arn, Tags=tag_list(aws.tags))
+            if outdated := list(aws.outdated(seen.tags)):
+                events.untag_resource(ResourceARN=arn, TagKeys=outdated)
         if changed - {"tags", "targets"}:
             self._put_rule(aws)
         if "targets" in changed:

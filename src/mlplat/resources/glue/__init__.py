@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlplat.aws import Session
+from mlplat.resources.base import Observed
 
 
 def arn_of(aws: Session, kind: str, name: str) -> str:
@@ -15,6 +16,9 @@ def tags_of(aws: Session, arn: str) -> dict[str, str]:
     return dict(aws.find(lambda: aws.client("glue").get_tags(ResourceArn=arn)["Tags"]) or {})
 
 
-def claim(aws: Session, arn: str) -> None:
-    """Set the ownership tags of the address on an object that exists; other tags stay."""
-    aws.client("glue").tag_resource(ResourceArn=arn, TagsToAdd=aws.tags)
+def claim(aws: Session, seen: Observed) -> None:
+    """Set the tags of the address on an object that exists, and take off what is outdated; other tags stay."""
+    glue, arn = aws.client("glue"), seen.outputs["arn"]
+    glue.tag_resource(ResourceArn=arn, TagsToAdd=aws.tags)
+    if outdated := list(aws.outdated(seen.tags)):
+        glue.untag_resource(ResourceArn=arn, TagsToRemove=outdated)

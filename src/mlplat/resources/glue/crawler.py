@@ -71,7 +71,7 @@ class GlueCrawler(Resource):
         """The whole definition, once it runs no more, and tags."""
         glue = aws.client("glue")
         if "tags" in changed:
-            claim(aws, seen.outputs["arn"])
+            claim(aws, seen)
         if changed - {"tags"}:
             self._wait(aws, self.name)
             glue.update_crawler(Name=self.name, **self._definition())

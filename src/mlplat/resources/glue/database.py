@@ -69,7 +69,7 @@ class GlueDatabase(Resource):
         """The whole DatabaseInput, because UpdateDatabase replaces it, and tags."""
         glue = aws.client("glue")
         if "tags" in changed:
-            claim(aws, seen.outputs["arn"])
+            claim(aws, seen)
         if changed - {"tags"}:
             glue.update_database(Name=self.name, DatabaseInput=self._input())
 

@@ -65,7 +65,7 @@ class GlueJob(Resource):
         """The whole definition, and tags."""
         glue = aws.client("glue")
         if "tags" in changed:
-            claim(aws, seen.outputs["arn"])
+            claim(aws, seen)
         if changed - {"tags"}:
             glue.update_job(JobName=self.name, JobUpdate=self._definition())
 

@@ -70,7 +70,7 @@ class GlueTrigger(Resource):
         """The definition, whether it is active, and tags."""
         glue = aws.client("glue")
         if "tags" in changed:
-            claim(aws, seen.outputs["arn"])
+            claim(aws, seen)
         if changed - {"tags", "active"}:
             about = {"Schedule": self.schedule, "Actions": [{"JobName": self.job}], "Description": self.description}
             glue.update_trigger(Name=self.name, TriggerUpdate={"Name": self.name, **about})

@@ -89,6 +89,8 @@ class Role(Resource):
         iam = aws.client("iam")
         if "tags" in changed:
             iam.tag_role(RoleName=self.name, Tags=tag_list(aws.tags))
+            if outdated := list(aws.outdated(seen.tags)):
+                iam.untag_role(RoleName=self.name, TagKeys=outdated)
         if "description" in changed:
             iam.update_role(RoleName=self.name, Description=self.description)
         if "trust" in changed:

@@ -83,7 +83,8 @@ class KmsKey(Resource):
         aws.client("kms").cancel_key_deletion(KeyId=id)
         seen = aws.wait(f"key {id} to be usable", lambda: self.describe(aws, id), lambda seen: seen is not None)
         assert seen is not None
-        self.update(aws, seen, frozenset(change.field for change in self.compare(seen)))
+        labels = set() if aws.tags.items() <= (seen.tags or {}).items() else {"tags"}  # they may have changed since
+        self.update(aws, seen, frozenset(labels | {change.field for change in self.compare(seen)}))
         return id
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
@@ -93,6 +94,8 @@ class KmsKey(Resource):
             kms.enable_key(KeyId=id)
         if "tags" in changed:
             kms.tag_resource(KeyId=id, Tags=tag_list(aws.tags, "TagKey", "TagValue"))
+            if outdated := list(aws.outdated(seen.tags)):
+                kms.untag_resource(KeyId=id, TagKeys=outdated)
         if "description" in changed:
             kms.update_key_description(KeyId=id, Description=self.description)
         if "policy" in changed:
@@ -177,7 +180,7 @@ def _tags(aws: Session, id: str) -> dict[str, str]:
 
 
 def _is_ours(aws: Session, id: str) -> bool:
-    return aws.tags.items() <= _tags(aws, id).items()
+    return aws.ownership.items() <= _tags(aws, id).items()
 
 
 def _ours(aws: Session) -> Iterator[dict[str, Any]]:

@@ -60,7 +60,10 @@ class LogGroup(Resource):
         """Tags, retention and key, each by its own call."""
         logs = aws.client("logs")
         if "tags" in changed:
-            logs.tag_resource(resourceArn=seen.outputs["arn"], tags=aws.tags)
+            arn = seen.outputs["arn"]
+            logs.tag_resource(resourceArn=arn, tags=aws.tags)
+            if outdated := list(aws.outdated(seen.tags)):
+                logs.untag_resource(resourceArn=arn, tagKeys=outdated)
         if "retention_days" in changed:
             self._put_retention(aws)
         if "kms_key" in changed:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlplat.aws import Session
 from mlplat.errors import ApiError
+from mlplat.resources.base import Observed
 
 PAGE = 1000
 """What S3 lists, and deletes, in one call at most."""
@@ -17,6 +18,12 @@ IN_FLIGHT = 8
 
 OWN = "mlplat/"
 """Where mlplat itself keeps things in a bucket (`bucket_object`). They are no data, and go with the bucket."""
+
+
+def all_of(aws: Session, seen: Observed) -> dict[str, str]:
+    """The tags to write, for calls that replace all of them: ours, and what others put on."""
+    outdated = aws.outdated(seen.tags)
+    return {key: value for key, value in (seen.tags or {}).items() if key not in outdated} | aws.tags
 
 
 def contents(aws: Session, bucket: str) -> str | None:

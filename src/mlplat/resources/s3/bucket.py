@@ -12,7 +12,7 @@ from mlplat.aws import Session, tag_list, tag_map
 from mlplat.errors import ApiError, ForeignObject
 from mlplat.resources.base import Observed, Ref, Resource
 from mlplat.resources.policy import Document, canonical
-from mlplat.resources.s3 import OWN, contents, delete_contents
+from mlplat.resources.s3 import OWN, all_of, contents, delete_contents
 
 BLOCKED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
 
@@ -86,7 +86,7 @@ class Bucket(Resource):
         except ApiError as error:
             if error.code == "BucketAlreadyExists":
                 raise self._foreign("creating") from error
-            if error.code != "BucketAlreadyOwnedByYou" or not aws.tags.items() <= self._read(aws, TAGS).items():
+            if error.code != "BucketAlreadyOwnedByYou" or not aws.ownership.items() <= self._read(aws, TAGS).items():
                 raise
         self._write(aws, frozenset(self.desired()) - {"ownership"})
         return self.name
@@ -94,7 +94,7 @@ class Bucket(Resource):
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
         """Write the changed parts one after another; tags of others stay."""
         if "tags" in changed:
-            self._put(aws, TAGS, {**(seen.tags or {}), **aws.tags})
+            self._put(aws, TAGS, all_of(aws, seen))
         self._write(aws, changed)
 
     def delete(self, aws: Session, id: str) -> None:

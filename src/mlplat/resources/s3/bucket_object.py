@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from mlplat.aws import Session, tag_list, tag_map
 from mlplat.resources.base import Observed, Resource
+from mlplat.resources.s3 import all_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class BucketObject(Resource):
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
         """The whole object again; for tags alone, only those."""
-        tags = {**(seen.tags or {}), **aws.tags}
+        tags = all_of(aws, seen)
         if changed == {"tags"}:
             aws.client("s3").put_object_tagging(Bucket=self.bucket, Key=self.name, Tagging={"TagSet": tag_list(tags)})
         else:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from mlplat.aws import Session, tag_list, tag_map
+from mlplat.resources.base import Observed
 
 Description = Mapping[str, Any]
 """What a describe call answers."""
@@ -20,9 +21,12 @@ def tags_of(aws: Session, arn: str) -> dict[str, str]:
     return tag_map(list(aws.client("sagemaker").pages("list_tags", "Tags", ResourceArn=arn)))
 
 
-def claim(aws: Session, arn: str) -> None:
-    """Set the ownership tags of the address on an object that exists; other tags stay."""
-    aws.client("sagemaker").add_tags(ResourceArn=arn, Tags=tag_list(aws.tags))
+def claim(aws: Session, seen: Observed) -> None:
+    """Set the tags of the address on an object that exists, and take off what is outdated; other tags stay."""
+    sagemaker, arn = aws.client("sagemaker"), seen.outputs["arn"]
+    sagemaker.add_tags(ResourceArn=arn, Tags=tag_list(aws.tags))
+    if outdated := list(aws.outdated(seen.tags)):
+        sagemaker.delete_tags(ResourceArn=arn, TagKeys=outdated)
 
 
 def settled(

@@ -68,7 +68,7 @@ class Endpoint(Resource):
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
         """Move to the config, then set what its weights and counts are not yet, each verified."""
         if "tags" in changed:
-            claim(aws, seen.outputs["arn"])
+            claim(aws, seen)
         if "endpoint_config" in changed:
             update = {"EndpointName": self.name, "EndpointConfigName": self.endpoint_config}
             aws.client("sagemaker").update_endpoint(**update)

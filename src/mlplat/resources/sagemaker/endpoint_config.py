@@ -63,7 +63,7 @@ class EndpointConfig(Resource):
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
         """Only tags can change."""
-        claim(aws, seen.outputs["arn"])
+        claim(aws, seen)
 
     def delete(self, aws: Session, id: str) -> None:
         """Delete it; an endpoint that uses it is not asked."""

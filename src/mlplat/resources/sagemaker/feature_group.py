@@ -108,7 +108,7 @@ class FeatureGroup(Resource):
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
         """Add the features that are new, a hundred a call, and change the stores, each verified by its own status."""
         if "tags" in changed:
-            claim(aws, seen.outputs["arn"])
+            claim(aws, seen)
         new = _definitions({name: kind for name, kind in self.features.items() if name not in seen.fields["features"]})
         for part in (new[start : start + ADDITIONS] for start in range(0, len(new), ADDITIONS)):
             self._update(aws, FeatureAdditions=part)

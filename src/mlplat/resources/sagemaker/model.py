@@ -69,7 +69,7 @@ class Model(Resource):
 
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
         """Only tags can change."""
-        claim(aws, seen.outputs["arn"])
+        claim(aws, seen)
 
     def delete(self, aws: Session, id: str) -> None:
         """Delete it; nothing that uses it is asked."""

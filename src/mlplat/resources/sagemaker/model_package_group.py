@@ -71,7 +71,7 @@ class ModelPackageGroup(Resource):
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
         """Only tags and the policy can change."""
         if "tags" in changed:
-            claim(aws, seen.outputs["arn"])
+            claim(aws, seen)
         if "policy" in changed and self.policy:
             self._put_policy(aws)
         elif "policy" in changed:

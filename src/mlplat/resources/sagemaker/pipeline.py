@@ -66,7 +66,7 @@ class Pipeline(Resource):
     def update(self, aws: Session, seen: Observed, changed: frozenset[str]) -> None:
         """The definition with its role and description, and tags."""
         if "tags" in changed:
-            claim(aws, seen.outputs["arn"])
+            claim(aws, seen)
         if changed - {"tags"}:
             aws.client("sagemaker").update_pipeline(**self._request())
 

@@ -75,6 +75,8 @@ class Topic(Resource):
         sns, arn = aws.client("sns"), seen.outputs["arn"]
         if "tags" in changed:
             sns.tag_resource(ResourceArn=arn, Tags=tag_list(aws.tags))
+            if outdated := list(aws.outdated(seen.tags)):
+                sns.untag_resource(ResourceArn=arn, TagKeys=outdated)
         if "policy" in changed:
             text = json.dumps(self.policy)
             sns.set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=text)
