@@ -11,7 +11,7 @@ from botocore.session import get_session
 
 from mlplat.localcloud.validation.constraints import Constraints, Fault
 
-SERVICES = ("sagemaker", "sagemaker-featurestore-runtime", "glue", "iam", "logs", "kms")
+SERVICES = ("cloudwatch", "sagemaker", "sagemaker-featurestore-runtime", "glue", "iam", "logs", "kms")
 
 
 def inputs(service: str, chance: random.Random) -> Iterator[tuple[Any, Any]]:

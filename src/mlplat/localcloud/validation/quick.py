@@ -185,7 +185,7 @@ def _texts(limits: Mapping[str, Any], one_by_one: Fine) -> Fine:
 def _lengths(least: int, most: int, one_by_one: Fine) -> Fine:
     def fine(values: Any) -> bool:
         try:
-            return max(map(len, values)) <= most and (not least or min(map(len, values)) >= least)
+            return not values or (max(map(len, values)) <= most and (not least or min(map(len, values)) >= least))
         except TypeError:
             return one_by_one(values)
 
