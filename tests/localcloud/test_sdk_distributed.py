@@ -9,6 +9,7 @@ MASTER_ADDR in its environment. That the workers find each other at this address
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
 import subprocess
@@ -177,10 +178,18 @@ def test_several_hosts_need_the_port_of_ssh(
 
 
 def test_several_hosts_need_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(asked: socket.socket, what: int, request: bytes) -> bytes:
+        name = request.rstrip(b"\0").decode()
+        if what == drivers.SIOCGIFADDR and name == "no-address":
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        return request[:16] + bytes([int(name != "down"), 0]) + request[18:]
+
     monkeypatch.setattr(socket, "create_server", lambda address: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(fcntl, "ioctl", told)
     (tmp_path / "mpirun").touch(0o755)
     job = Refusals(tmp_path, hosts=2)
-    monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo"), (2, "wlan0")])
+    useless = list(enumerate(["lo", "no-address", "down", "virbr0"], start=1))
+    monkeypatch.setattr(socket, "if_nameindex", lambda: useless)
+    assert "none up but" in str(job.of("mpi_driver.py"))
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [*useless, (5, "wlan0")])
     assert job.of("mpi_driver.py") is None
-    monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo")])
-    assert "none but lo" in str(job.of("mpi_driver.py"))

@@ -7,8 +7,10 @@ SSH server on every host, waits until the hosts reach each other by SSH, and run
 from __future__ import annotations
 
 import errno
+import fcntl
 import shutil
 import socket
+import struct
 import sys
 from collections.abc import Mapping
 from importlib.machinery import PathFinder
@@ -21,6 +23,8 @@ MPI, TORCHRUN = "mpi_driver.py", "torchrun_driver.py"
 SSH_PORT = 22
 """The driver asks for this one, whatever SSH's configuration says."""
 ENVIRONMENT = Path("/etc/environment")
+SIOCGIFFLAGS, SIOCGIFADDR, IFF_UP = 0x8913, 0x8915, 1
+"""What Linux is asked of a network interface: netdevice(7)."""
 
 
 def image(cluster: Cluster) -> MpiImage | None:
@@ -81,16 +85,36 @@ def _no_network(cluster: Cluster) -> str | None:
             socket.create_server((host.address, SSH_PORT)).close()
         except OSError as error:
             return f"the SDK's {MPI} connects its instances by SSH, at port {SSH_PORT}: {_advice(error)}"
-    if not any(name != LOOPBACK for _, name in socket.if_nameindex()):
-        return f"mpirun connects its instances by a network interface, and this machine has none but {LOOPBACK}"
+    if not any(_connects(name) for _, name in socket.if_nameindex()):
+        return (
+            f"mpirun connects its instances by a network interface, and this machine has none up but {LOOPBACK}: use "
+            "one instance"
+        )
     return None
+
+
+def _connects(interface: str) -> bool:
+    """Whether Open MPI's daemons may talk by it: it is up, has an address, and is neither loopback nor libvirt's.
+
+    Source: openpmix/prrte, `src/mca/oob/tcp/oob_tcp_component.c`.
+    """
+    if interface == LOOPBACK or interface.startswith("vir"):
+        return False
+    request = interface.encode().ljust(40, b"\0")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            fcntl.ioctl(asked, SIOCGIFADDR, request)
+            (flags,) = struct.unpack_from("H", fcntl.ioctl(asked, SIOCGIFFLAGS, request), 16)
+        except OSError:
+            return False
+    return bool(flags & IFF_UP)
 
 
 def _advice(error: OSError) -> str:
     if error.errno == errno.EACCES:
         return (
-            f"only root may listen there: sudo sysctl -w net.ipv4.ip_unprivileged_port_start={SSH_PORT} lets you, too, "
-            "or use one instance"
+            f"only root may listen there, until you run: sudo sysctl -w net.ipv4.ip_unprivileged_port_start={SSH_PORT}"
+            " (or use one instance)"
         )
     if error.errno == errno.EADDRINUSE:
         return (
