@@ -32,6 +32,7 @@ def register(clouds: Clouds) -> None:
         metric_filters,
         s3,
         scaling,
+        shortcuts,
         sns,
         trust,
     )
@@ -39,6 +40,7 @@ def register(clouds: Clouds) -> None:
 
     responses.method_names_from_class = cache(utils.method_names_from_class)  # moto looks them up on every request
     common_models.BaseModel.__new__ = _untracked  # moto keeps everything that there ever was
+    shortcuts.register()
     background.use(clouds)
     buckets.register()
     iam.register()

@@ -21,7 +21,10 @@ class _Rest:
     """What stands in the request line and the headers, and a body that may be nothing but content."""
 
     def _parse_non_payload_attrs(self, request: Any, shape: Any, members: Any, parsed: dict[str, Any]) -> None:
-        super()._parse_non_payload_attrs(request, shape, members, parsed)  # type: ignore[misc]
+        of_headers, others = _located(shape)
+        given = {of_headers.get(name.lower()) for name in request["headers"].keys()}  # noqa: SIM118 - not a mapping
+        there = {**others, **{name: members[name] for name in given if name is not None}}
+        super()._parse_non_payload_attrs(request, shape, there, parsed)  # type: ignore[misc]
         for name in [name for name, value in parsed.items() if value == [] or value is None]:
             del parsed[name]  # a list of the query string that isn't there
 
@@ -30,6 +33,17 @@ class _Rest:
         payload = shape.serialization.get("payload")
         if payload is not None and members[payload].type_name == "blob":
             parsed.setdefault(payload, b"")  # content of no length is content
+
+
+def _located(shape: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """Members that are headers, by the header in lower case: most of an operation's are not there. And all others."""
+    if "_located" not in shape.__dict__:
+        plain = {name for name, each in shape.members.items() if each.serialization.get("location") == "header"}
+        names = {shape.members[name].serialization.get("name", name).lower(): name for name in plain}
+        others = {name: each for name, each in shape.members.items() if name not in plain}
+        shape._located = names, others
+    located: tuple[dict[str, str], dict[str, Any]] = shape._located
+    return located
 
 
 class RestJSONParser(_Rest, parse.RestJSONParser):
