@@ -173,3 +173,30 @@ def test_it_starts_quickly_and_loads_nothing_but_the_standard_library():
     code = f"import runpy, sys; runpy.run_path({toolkit.__file__!r}); print([m for m in sys.modules if 'mlplat' in m])"
     done = subprocess.run([sys.executable, "-S", "-E", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_lines_that_are_slowly_taken_are_not_lost(monkeypatch):
+    heard = []
+
+    def slow(line):
+        time.sleep(0.6)
+        heard.append(line)
+
+    monkeypatch.setattr(toolkit, "say", slow)
+    monkeypatch.setattr(toolkit, "SILENT", 1.0)
+    source, script = os.pipe()
+    os.write(script, b"one\ntwo\nthree\n")
+    os.close(script)
+    with os.fdopen(source, "rb") as stream:
+        toolkit.Echo(stream).finish()
+    assert heard == ["one", "two", "three"]
+
+
+def test_a_stream_that_nobody_closes_is_left(monkeypatch):
+    monkeypatch.setattr(toolkit, "SILENT", 0.01)
+    source, script = os.pipe()
+    echo = toolkit.Echo(os.fdopen(source, "rb"))
+    echo.finish()
+    assert echo.is_alive()
+    os.close(script)
+    echo.join()

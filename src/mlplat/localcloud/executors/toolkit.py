@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -36,6 +37,9 @@ MOST_LINES = 200
 """Lines of an error that are kept; FailureReason shows 1,024 characters of them."""
 
 SIGKILLED = 137
+
+SILENT, LATEST = 5.0, 60.0
+"""Seconds without a line after which nothing more is to come of a script that has ended; seconds after it at most."""
 
 
 def decoded(hyperparameters: Mapping[str, str]) -> dict[str, Any]:
@@ -217,15 +221,30 @@ class Echo(threading.Thread):
     def __init__(self, source: IO[bytes]) -> None:
         super().__init__(daemon=True)
         self._source, self.kept = source, list[str]()
+        self._taken = self._passed_on = 0
         self.start()
 
     def run(self) -> None:
         """Read to the end of the stream."""
         for raw in self._source:
+            self._taken += 1
             line = raw.decode("utf-8", "replace").rstrip("\r\n")
             say(line)
             if len(self.kept) < MOST_LINES and (self.kept or ERROR.search(line)):
                 self.kept.append(line.strip(" :"))
+            self._passed_on += 1
+
+    def finish(self) -> None:
+        """Wait for the last lines of a script that has ended; a grandchild may hold the stream open for ever.
+
+        The log takes its time when much is printed: a line that is on its way is waited for, `LATEST` seconds in all.
+        """
+        deadline, seen = time.monotonic() + LATEST, -1
+        while self.is_alive() and time.monotonic() < deadline:
+            if self._taken == self._passed_on == seen:
+                return
+            seen = self._passed_on
+            self.join(timeout=SILENT)
 
 
 def run(command: list[str], environment: Mapping[str, str], cwd: Path, kind: str) -> None:
@@ -244,7 +263,7 @@ def run(command: list[str], environment: Mapping[str, str], cwd: Path, kind: str
     echoes = [Echo(process.stdout), Echo(process.stderr)]
     code = process.wait()
     for echo in echoes:
-        echo.join(timeout=5)  # a grandchild may hold the stream open for ever
+        echo.finish()
     if code:
         lines = dict.fromkeys(line for echo in echoes for line in echo.kept)
         raise Failed(kind, 128 - code if code < 0 else code, "\n ".join(lines), command)
