@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import http.client
 import io
 import os
@@ -134,6 +135,45 @@ def test_checksums_come_back_as_they_were_given(cloud: Any, line: Line, algorith
     got = s3.get_object(Bucket=line.bucket, Key="k", ChecksumMode="ENABLED")
     assert got["Body"].read() == b"checked"  # botocore compares the checksum
     assert put[f"Checksum{algorithm}"] == got[f"Checksum{algorithm}"]
+
+
+RIGHT = {
+    "x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(b"body").digest()).decode(),
+    "x-amz-checksum-sha1": base64.b64encode(hashlib.sha1(b"body", usedforsecurity=False).digest()).decode(),
+    "x-amz-checksum-crc32": base64.b64encode(zlib.crc32(b"body").to_bytes(4, "big")).decode(),
+    "Content-MD5": base64.b64encode(hashlib.md5(b"body", usedforsecurity=False).digest()).decode(),
+}
+
+
+@pytest.mark.parametrize("header", RIGHT)
+@pytest.mark.parametrize("part", [False, True])
+def test_what_is_not_as_it_was_sent_is_refused(cloud: Any, line: Line, header: str, part: bool) -> None:
+    upload = cloud.client("s3").create_multipart_upload(Bucket=line.bucket, Key="sum")["UploadId"] if part else ""
+    key = f"sum?partNumber=1&uploadId={upload}" if part else "sum"
+    assert line.ask("PUT", key, b"body", **{header: RIGHT[header]})[0] == 200
+    algorithm = header.rpartition("-")[2].upper()
+    wrong, odd = {
+        "MD5": ("BadDigest: The Content-MD5 you specified did not match what we received.", "InvalidDigest"),
+    }.get(
+        algorithm,
+        (f"BadDigest: The {algorithm} you specified did not match the calculated checksum.", "InvalidRequest"),
+    )
+    status, _, said = line.ask("PUT", key, b"another", **{header: RIGHT[header]})
+    assert status == 400
+    code, _, message = wrong.partition(": ")
+    assert f"<Code>{code}</Code>" in said.decode()
+    assert message in said.decode()
+    for value in ("bm8=", "not base64", ""):
+        status, _, said = line.ask("PUT", key, b"body", **{header: value})
+        assert (status, f"<Code>{odd}</Code>" in said.decode()) == (400, True), value
+    if not part:
+        assert line.ask("GET", "sum")[2] == b"body"
+
+
+def test_there_is_one_checksum(line: Line) -> None:
+    two = {header: RIGHT[header] for header in ("x-amz-checksum-sha256", "x-amz-checksum-crc32")}
+    status, _, said = line.ask("PUT", "two", b"body", **two)
+    assert (status, b"Expecting a single x-amz-checksum- header." in said) == (400, True)
 
 
 def test_a_client_that_waits_to_be_told_to_go_on(line: Line) -> None:

@@ -14,6 +14,7 @@ from tests.localcloud.jobs import until
 
 from mlplat.localcloud import daemon
 from mlplat.localcloud.autoscaling import decisions
+from mlplat.localcloud.cloud import AGENT
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 TRACK = {
@@ -31,7 +32,13 @@ class Scaled:
         self.hosted, self.cloud = hosted, hosted.cloud
         model = hosted.model("scaled")
         self.endpoint = hosted.create("scaled", hosted.config("scaled", {"all": (model, 1.0)}))
-        self.scaling, self.cloudwatch = self.cloud.client("application-autoscaling"), self.cloud.client("cloudwatch")
+        self.scaling, self.cloudwatch = (
+            self.cloud.client("application-autoscaling"),
+            self.cloud.client(
+                "cloudwatch",
+                user_agent_extra=AGENT,  # as the local cloud's endpoints publish what they count
+            ),
+        )
         self.target = {
             "ServiceNamespace": "sagemaker",
             "ResourceId": f"endpoint/{self.endpoint}/variant/all",

@@ -107,3 +107,11 @@ def test_what_is_refused(metrics: Metrics) -> None:
         metrics.data(metrics.query("m"), EndTime=NOON)
     with pytest.raises(ClientError, match="EndTime must be greater"):
         metrics.data(metrics.query("m"), EndTime=NOON - timedelta(hours=1))
+
+
+@pytest.mark.parametrize("namespace", ["AWS/SageMaker", "AWS/", "AWS/Mine"])
+def test_the_namespaces_of_services_are_not_for_others(metrics: Metrics, namespace: str) -> None:
+    with pytest.raises(ClientError, match=r"The value AWS/ for parameter Namespace is invalid\.") as refused:
+        metrics.put(namespace, [1])
+    assert refused.value.response["Error"]["Code"] == "InvalidParameterValue"
+    assert metrics.client.list_metrics(Namespace=namespace, MetricName="m")["Metrics"] == []

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import xmltodict  # type: ignore[import-untyped]
-from flask import request
+from flask import has_request_context, request
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3 import models
 from moto.s3.exceptions import BucketAlreadyExists, BucketAlreadyOwnedByYou, CopyObjectMustChangeSomething
 
-from mlplat.localcloud import bodies
+from mlplat.localcloud import bodies, checksums
 from mlplat.localcloud.conditions import holds, listed
 from mlplat.localcloud.s3 import DEFAULT_ENCRYPTION
 
@@ -109,6 +109,16 @@ class Backend(models.S3Backend):
             raise CopyObjectMustChangeSomething
         super().copy_object(src_key, dest_bucket_name, dest_key_name, **asked)
 
+    def put_object(self, bucket_name: str, key_name: str, value: bytes, *given: Any, **named: Any) -> Any:
+        """Only what came as it was sent."""
+        _check_upload(value)
+        return super().put_object(bucket_name, key_name, value, *given, **named)
+
+    def upload_part(self, bucket_name: str, multipart_id: str, part_id: int, value: bytes) -> Any:
+        """Only what came as it was sent."""
+        _check_upload(value)
+        return super().upload_part(bucket_name, multipart_id, part_id, value)
+
     def create_bucket(self, bucket_name: str, region_name: str, bucket_namespace: str | None = None) -> Any:
         """With tags, also an own bucket in us-east-1 is refused, even when the tags are the same."""
         tags = _tags(request.get_data(cache=True))
@@ -120,6 +130,12 @@ class Backend(models.S3Backend):
             raise
         self.put_bucket_tagging(bucket_name, tags)  # also forgets those of a deleted bucket of the same name
         return bucket
+
+
+def _check_upload(value: bytes) -> None:
+    """What is put together here, out of copies and parts, has not come with the request."""
+    if has_request_context() and request.method == "PUT" and "x-amz-copy-source" not in request.headers:
+        checksums.check(request.headers, value)
 
 
 def context(headers: Mapping[str, str]) -> dict[str, list[str]]:
