@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import random
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import xmltodict  # type: ignore[import-untyped]
 from moto.core import request, serialize
 from moto.core.request import PRESERVED_HEADER_NAMES_ENVIRON_KEY
 from moto.core.utils import get_service_model
+from moto.moto_api._internal.moto_random import MotoRandom
 
 from mlplat.localcloud import shortcuts
 
@@ -126,3 +128,13 @@ def test_the_url_is_made_once_and_stays_the_same() -> None:
     before = asked().raw_url
     shortcuts.register()
     assert [asked().raw_url, asked().raw_url] == [before, before] == ["http://h:1/a%2Fb?c=d"] * 2
+
+
+@pytest.mark.parametrize(("asked", "pattern"), [
+    ({}, "[a-zA-Z0-9]{20}"), ({"length": 500, "include_digits": False}, "[a-zA-Z]{500}"),
+    ({"length": 500, "lower_case": True}, "[a-z0-9]{500}"),
+])  # fmt: skip
+def test_random_texts_are_made_of_what_is_asked_for(asked: dict[str, Any], pattern: str) -> None:
+    made = [shortcuts.random_text(MotoRandom(), **asked) for _ in range(20)]
+    assert all(re.fullmatch(pattern, each) for each in made)
+    assert len(set(made)) == 20

@@ -1,12 +1,13 @@
 """What moto does with every request and every answer in XML, done with less work: the results are the same ones.
 
-Most of a call's time went into these four. What is unusual is left to what moto uses.
+Most of a call's time went into these five. What is unusual is left to what moto uses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, lru_cache
+from string import ascii_letters, digits
 from types import SimpleNamespace
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -15,6 +16,7 @@ import xmltodict  # type: ignore[import-untyped]
 from moto.core import request, serialize
 from moto.core.request import PRESERVED_HEADER_NAMES_ENVIRON_KEY
 from moto.core.utils import MISSING, get_value
+from moto.moto_api._internal.moto_random import MotoRandom
 
 WITHOUT_PREFIX = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 
@@ -29,6 +31,7 @@ def register() -> None:
     request.Request.raw_url = url
     serialize.ResponseSerializer.get_value = picked
     serialize.xmltodict = SimpleNamespace(unparse=document)
+    MotoRandom.get_random_string = random_text
 
 
 class Headers(request.EnvironHeaders):
@@ -93,6 +96,12 @@ def _names(picker: Any, serializer: Any, value: Any, key: str, shape: Any) -> tu
 def _paths(paths: tuple[str, ...], key: str) -> tuple[str, ...]:
     """The paths that may end in this key."""
     return tuple(path for path in paths if f".{key}".endswith(path[path.rfind(".") :] if "." in path else path))
+
+
+def random_text(self: MotoRandom, length: int = 20, include_digits: bool = True, lower_case: bool = False) -> str:
+    """Letters and digits: each answer has 52 of them in its request id."""
+    text = "".join(self.choices(ascii_letters + digits if include_digits else ascii_letters, k=length))
+    return text.lower() if lower_case else text
 
 
 class _Unusual(Exception):
