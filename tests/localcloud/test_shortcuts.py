@@ -5,10 +5,12 @@ from __future__ import annotations
 import enum
 import random
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import xmltodict  # type: ignore[import-untyped]
+from botocore.utils import parse_to_aware_datetime
 from moto.core import request, serialize
 from moto.core.request import PRESERVED_HEADER_NAMES_ENVIRON_KEY
 from moto.core.utils import get_service_model
@@ -138,3 +140,19 @@ def test_random_texts_are_made_of_what_is_asked_for(asked: dict[str, Any], patte
     made = [shortcuts.random_text(MotoRandom(), **asked) for _ in range(20)]
     assert all(re.fullmatch(pattern, each) for each in made)
     assert len(set(made)) == 20
+
+
+@pytest.mark.parametrize("value", [
+    "2026-03-01T01:02:03Z", "2026-03-01T01:02:03.004Z", "2026-03-01T01:02:03.004005Z", "2026-03-01T01:02:03+02:00",
+    "20260301T010203Z", "Sun, 01 Mar 2026 01:02:03 GMT", "2026-03-01", "1772326923", 1772326923.5,
+    datetime(2026, 3, 1), datetime(2026, 3, 1, tzinfo=UTC),
+])  # fmt: skip
+def test_times_are_read_as_botocore_reads_them(value: Any) -> None:
+    ours, theirs = shortcuts.moment(value), parse_to_aware_datetime(value)
+    assert (ours, ours.utcoffset()) == (theirs, theirs.utcoffset())
+
+
+@pytest.mark.parametrize("value", ["2026-02-30T01:02:03Z", "soon"])
+def test_what_is_no_time_is_refused_as_before(value: str) -> None:
+    with pytest.raises(ValueError, match="time"):
+        shortcuts.moment(value)
