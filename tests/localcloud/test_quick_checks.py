@@ -50,3 +50,12 @@ def test_quick_and_thorough_agree(service: str) -> None:
         assert (fine is None or fine(value)) is (not faults), (shape.name, value, faults[:1])
         broken += bool(faults)
     assert broken
+
+
+def test_an_empty_list_of_texts_is_fine() -> None:
+    shape = get_session().get_service_model("cloudwatch").operation_model("PutMetricAlarm").input_shape
+    fine = Constraints()._quick.of(shape)
+    given = {"AlarmName": "a", "AlarmActions": [], "EvaluationPeriods": 1, "ComparisonOperator": "LessThanThreshold"}
+    assert fine is not None
+    assert fine(given)
+    assert not fine({**given, "AlarmActions": [""]})
