@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
+from botocore.loaders import create_loader
 from tests import strict_requests
 
 from mlplat.aws import Session
@@ -23,6 +26,29 @@ os.environ |= {
 }
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background jobs have it; children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Paths(list[str]):
+    """Folders in the order in which they came, each once: every session of boto3's appends its own to its loader."""
+
+    def append(self, path: str) -> None:
+        if path not in self:
+            super().append(path)
+
+
+@cache
+def shared_loader(search_path: str | None = None) -> Any:
+    """One loader of AWS's service models for all sessions of this process.
+
+    Each test, and each command that is run in this process, has sessions of its own; reading the models from disk
+    again for each of them takes ten times as long as all the rest of making a client.
+    """
+    loader = create_loader(search_path)
+    loader._search_paths = Paths(loader._search_paths)
+    return loader
+
+
+botocore.session.create_loader = shared_loader
 
 
 class StrictSession(Session):
