@@ -191,6 +191,26 @@ class TestInterrupts:
         world.check(topic())
         assert world.cloud.calls == [("create", "t")]
 
+    @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+    def test_one_at_the_end_lets_the_state_be_saved(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, which: signal.Signals
+    ) -> None:
+        backend, pressed = world.files, list[bool]()
+        world.backend, write = lambda: backend, backend.write
+
+        def press(content: bytes, *, older: int | None = None) -> str | None:
+            if world.cloud.calls and not pressed:
+                pressed.append(True)
+                os.kill(os.getpid(), which)
+                time.sleep(0.1)
+            return write(content, older=older)
+
+        monkeypatch.setattr(backend, "write", press)
+        world.apply(topic())
+        assert pressed
+        assert backend.read("journal") is None, "the state is written, its journal folded"
+        world.check(topic())
+
     def test_a_run_that_takes_too_long_gives_up_its_waits_and_the_next_one_joins_them(self, world: World) -> None:
         session = world.session
         world.cloud.lag = 3

@@ -81,10 +81,13 @@ def apply(
     after Ctrl-C, WaitTimeout after `within` seconds, StateError when the state can't be written, UsageError when the
     state has changed since the plan.
     """
-    with store.lock("destroy" if plan.destroy else "apply"), store.open() as ledger:
+    with (
+        store.lock("destroy" if plan.destroy else "apply"),
+        Interrupts(session.cancelled, within) as interrupts,  # around the state, or Ctrl-C would cut its last write off
+        store.open() as ledger,
+    ):
         _check_fresh(plan, ledger.state)
-        with Interrupts(session.cancelled, within) as interrupts:
-            return _Apply(plan, session, ledger, watch or _Nobody(), interrupts).run(parallelism)
+        return _Apply(plan, session, ledger, watch or _Nobody(), interrupts).run(parallelism)
 
 
 @dataclass
