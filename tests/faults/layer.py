@@ -128,7 +128,7 @@ class Wire:
             if self.dead:
                 raise Killed
             _, service, operation = event_name.split(".")
-            call = self._name(service, operation, getattr(_here, "address", "") or object_of(request))
+            call = self._name(service, operation, object_of(request) or getattr(_here, "address", ""))
             self.calls.append(call)
         answer = self.fault(Exchange(call, request, self))
         if self.dead:
@@ -146,7 +146,7 @@ class Wire:
 
 
 def object_of(request: AWSPreparedRequest) -> str:
-    """What a call for no address is made for: the object in S3 (the state, its journal, its lock), else nothing."""
+    """What the state's calls are made for: the object in S3 (the state, its journal, its lock); else nothing."""
     path = urlsplit(request.url).path
     return path.rpartition("/")[2] if STATE in path else ""
 
