@@ -239,3 +239,11 @@ def test_what_comes_back_under_its_former_content_is_ours_by_any_address_it_had(
         Life(order, worse, {}, again=True, renamed=frozenset({0, 2, 5})),
     ]
     live_and_move(lives, 0, forgotten=True)
+
+
+def test_a_change_that_was_cut_off_and_taken_back_is_not_believed_undone() -> None:
+    """Found by hypothesis: what was read first was the object from before the update, which is as it is wanted now."""
+    red, blue = (Node("l", color, "round", None, frozenset()) for color in ("red", "blue"))
+    cut, nothing = {0: "kill_after"}, dict[int, str]()
+    lives = [Life({3: color}, calls, {}, again=False) for color, calls in ((red, nothing), (blue, cut), (red, nothing))]
+    live_and_move(lives, 2, forgotten=False)

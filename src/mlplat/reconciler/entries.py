@@ -70,6 +70,11 @@ class Entry:
         """Whether its creation was begun and never completed: it may exist and not show yet."""
         return self.intent is not None and self.intent.get("verb") == "create"
 
+    @property
+    def is_changing(self) -> bool:
+        """Whether an update or a deletion was begun and never completed: it may be done and not show yet."""
+        return self.intent is not None and not self.is_uncertain
+
     def left_behind(self, name: str) -> tuple[Deposed, ...]:
         """The other objects of the address, now that it is to have the object called `name`.
 

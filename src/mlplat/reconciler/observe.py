@@ -17,7 +17,8 @@ LOOKS = (0.5, 1.0, 2.0, 4.0)
 """Seconds between looks for an object that may have been made a moment ago: EC2, IAM and S3 show it late."""
 
 DOUBTS = LOOKS[:2]
-"""The same for one that the state knows: believed gone too soon, what stands on it would be replaced for nothing."""
+"""The same for one that the state knows: believed gone too soon, what stands on it would be replaced for nothing.
+And for one whose update or deletion was broken off: believed unchanged too soon, it would stay as nobody wants it."""
 
 
 class Observer(Protocol):
@@ -37,6 +38,8 @@ class Target:
     id: str | None = None
     uncertain: bool = False
     """A call for it was begun and never completed: it may exist and not show yet."""
+    changing: bool = False
+    """An update or a deletion of it was begun and never completed: what is read first may be what was there before."""
 
 
 @dataclass
@@ -136,6 +139,8 @@ class _Looking:
         if self.sight.found[task.address] is None and target.id is not None and not target.uncertain:
             aws.pause(DOUBTS[0])
             self.sight.found[task.address] = look_patiently(aws, target.resource, target.id, DOUBTS[1:])
+        if target.changing and self.sight.found[task.address] is not None:
+            self.sight.found[task.address] = _look_again(aws, target)
         if self.watch is not None:
             self.watch.observed(len(self.sight.found), len(self.targets))
 
@@ -152,6 +157,15 @@ class _Looking:
         except ApiError:
             return
         self.sight.found.update({address: seen for address, seen in listed.items() if address in ids})
+
+
+def _look_again(aws: Session, target: Target) -> Observed | None:
+    """The last of the looks that a change needs to show."""
+    for pause in DOUBTS:
+        aws.report("looking what became of it")
+        aws.pause(pause)
+        seen = look(aws, target.resource, target.id)
+    return seen
 
 
 def _listable(target: Target) -> bool:

@@ -182,6 +182,7 @@ class _Planner:
             resource.resolved(self.known),
             self.ids.get(address) or (entry.id if entry else None),
             uncertain=entry is not None and entry.is_uncertain,
+            changing=entry is not None and entry.is_changing,
         )
 
     def _borrowed(self) -> list[str]:
