@@ -125,7 +125,7 @@ class Application(DomainDispatcherApplication):
         with self.lock:
             if backend not in self.app_instances:
                 extensions.extend(backend)
-                self.app_instances[backend] = self.create_app(backend)
+                self.app_instances[backend] = _plain(self.create_app(backend))
             application: Callable[..., Iterable[bytes]] = self.app_instances[backend]
             return application
 
@@ -153,6 +153,13 @@ class Application(DomainDispatcherApplication):
                 "internal": AGENT in route.request.headers.get("User-Agent", ""),
             }
         )
+
+
+def _plain(application: Any) -> Any:
+    """moto's Flask application without what is for debugging: a class for each request, which holds its body."""
+    application.debug = False
+    application.config |= {"PROPAGATE_EXCEPTIONS": True, "TRAP_BAD_REQUEST_ERRORS": True}
+    return application
 
 
 def _ask(application: Callable[..., Iterable[bytes]], environ: dict[str, Any]) -> Reply:

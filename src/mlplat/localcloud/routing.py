@@ -83,7 +83,7 @@ class Route:
 
 def route(environ: dict[str, Any]) -> Route:
     """Read the signature and match the operation. The body of everything but S3 is read and put back."""
-    request = Request(environ)
+    request = Request(environ, populate_request=False)  # or each would hold the other, and the body
     access_key, region, signing_name = _credential(request)
     service = _service(signing_name, request)
     body = b"" if service == "s3" else _body(request)
