@@ -201,7 +201,7 @@ def many(live: Callable[..., None], number: int = EXAMPLES, kept: ExampleDatabas
     """So many random lives. What fails is shrunk, `kept` where one is given, and tried first the next time."""
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
     limits = settings(max_examples=number, deadline=None, suppress_health_check=slow, print_blob=True)
-    limits = settings(limits, database=kept) if kept is not None else limits
+    limits = settings(limits, database=kept, derandomize=False) if kept is not None else limits
     return limits(given(*WAYS[live])(live))
 
 
