@@ -23,14 +23,12 @@ def test_waits_of_all_views_are_given_up_when_their_time_is_over() -> None:
         ended.append(caught.value)
 
     threads = [threading.Thread(target=wait, args=(session.at(f"a.b.{n}"),)) for n in range(4)]
-    began = time.monotonic()
     with session.limited(0.2):
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(10)
     assert len(ended) == 4
-    assert time.monotonic() - began < 5
     assert session.late
 
 
