@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 import typer
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from mlplat import output
 from mlplat.errors import MlplatError
@@ -83,6 +86,33 @@ def test_every_command_and_option_is_documented() -> None:
             assert getattr(parameter, "help", None), f"{path}: {parameter.name}"
 
 
+def test_what_a_value_stands_for_is_told_alike_everywhere() -> None:
+    for path, command in commands(get_command(app)):
+        for parameter in command.params:
+            valued = parameter.param_type_name == "argument" or not parameter.is_flag
+            if valued and not parameter.type_descriptor.is_choice:
+                assert parameter.metavar, f"{path}: {parameter.name}"
+                assert parameter.metavar[0].isalpha() and parameter.metavar.isupper(), f"{path}: {parameter.name}"
+            if parameter.param_type_name == "option" and parameter.multiple:
+                assert "may be repeated" in parameter.help, f"{path}: {parameter.name}"
+
+
+def test_a_list_of_commands_cuts_no_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    root: Any = get_command(app)
+    groups = [(), *((name,) for name, group in root.commands.items() if hasattr(group, "commands"))]
+    for group in groups:
+        told = CliRunner().invoke(app, [*group, "--help"]).output
+        assert "Usage: " in told and "..." not in told.partition("\n\n")[2], group
+
+
+def test_help_tells_the_exit_codes() -> None:
+    told = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
+    kinds: list[type[MlplatError]] = [MlplatError, *subclasses(MlplatError)]
+    for kind in kinds:
+        assert f" {kind.exit_code} " in told
+
+
 def test_every_command_that_shows_something_takes_json() -> None:
     silent = {"mlplat local logs", "mlplat completion"}
     for path, command in commands(get_command(app)):
@@ -140,6 +170,57 @@ def test_errors_are_json_where_json_is_asked_for(
     monkeypatch.setattr(output.mode, "json", True)
     assert ends(monkeypatch, MlplatError("it went wrong", hint="mlplat plan")) == 1
     assert capsys.readouterr().err == '{"error": "it went wrong", "hint": "mlplat plan", "exit_code": 1}\n'
+
+
+@pytest.mark.parametrize(
+    ("words", "problem", "hint"),
+    [
+        ("describe --json", "Missing argument 'ADDRESS'.", "mlplat describe --help"),
+        ("plan --nosuch --json", "No such option: --nosuch (Possible options: --out)", "mlplat plan --help"),
+        ("features lst --json", "No such command 'lst'. Did you mean 'list'?", "mlplat features --help"),
+    ],
+)
+def test_wrong_usage_is_json_where_json_is_asked_for(
+    words: str, problem: str, hint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output.mode, "json", False)
+    monkeypatch.setattr(sys, "argv", ["mlplat", *words.split()])
+    with pytest.raises(SystemExit) as end:
+        run()
+    told = capsys.readouterr()
+    assert (end.value.code, told.out) == (2, "")
+    assert json.loads(told.err) == {"error": problem, "hint": hint, "exit_code": 2}
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint", "told"),
+    [
+        ("plan -n production", "mlplat apply", "mlplat apply --namespace production"),
+        ("plan --namespace=production", "mlplat apply", "mlplat apply --namespace production"),
+        ("plan -nproduction", "mlplat apply", "mlplat apply --namespace production"),
+        ("plan -n production", "mlplat apply --namespace test", "mlplat apply --namespace test"),
+        ("plan -n production -c etc", "mlplat config keys", "mlplat config keys --config etc"),
+        ("plan -c 'my config'", "mlplat plan", "mlplat plan --config 'my config'"),
+        ("plan -n production", "mlplat local start", "mlplat local start"),
+        ("plan -n production", "aws configure", "aws configure"),
+        ("plan", "mlplat apply", "mlplat apply"),
+    ],
+)
+def test_a_hint_is_for_the_platform_that_was_typed(
+    typed: str, hint: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = typer.Typer()
+
+    @broken.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+    def fails() -> None:
+        raise MlplatError("it went wrong", hint=hint)
+
+    monkeypatch.setattr("mlplat.main.app", broken)
+    monkeypatch.setattr(output.mode, "json", True)
+    monkeypatch.setattr(sys, "argv", ["mlplat", *shlex.split(typed)])
+    with pytest.raises(SystemExit):
+        run()
+    assert json.loads(capsys.readouterr().err)["hint"] == told
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

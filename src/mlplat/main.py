@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import zip_longest
 from typing import Annotated, Any
 
 import typer
@@ -28,15 +29,47 @@ from mlplat.commands import (
     state,
     train,
 )
-from mlplat.errors import Interrupted, MlplatError, WaitTimeout
+from mlplat.errors import Interrupted, MlplatError, UsageError, WaitTimeout
 from mlplat.reconciler.interrupts import stoppable
 
+_WrongUsage: Any = typer.BadParameter.__base__
+"""What Typer raises for words that it doesn't take; it has no public name."""
 
-class _Group(TyperGroup):
+
+class _Family(TyperGroup):
+    """A group of commands: its help lists each with its whole first sentence, however narrow the terminal."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for title, rows in self.panels(ctx).items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+    def panels(self, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+        """Names and first sentences of the commands, by the panel in which they stand."""
+        return {"Commands": [self._row(ctx, name) for name in self.list_commands(ctx)]}
+
+    def _row(self, ctx: Any, name: str) -> tuple[str, str]:
+        command = self.get_command(ctx, name)
+        return name, command.get_short_help_str(limit=1000) if command else ""
+
+
+class _Group(_Family):
     """The root: commands stand in panels, and Ctrl-C and SIGTERM anywhere are our Interrupted, with its exit code.
 
     Help is plain text, because Rich's takes three times as long to import as all of mlplat.
     """
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """As Typer's; but where JSON is asked for, words that it doesn't take are an error of ours."""
+        words = options.get("args") or sys.argv[1:]
+        if "--json" not in words:
+            return super().main(*args, **options)
+        try:
+            return sys.exit(super().main(*args, **{**options, "standalone_mode": False}) or 0)
+        except _WrongUsage as wrong:
+            output.mode.json = True
+            command = wrong.ctx.command_path if wrong.ctx else "mlplat"
+            raise UsageError(wrong.format_message(), hint=f"{command} --help") from None
 
     def get_help_option(self, ctx: Any) -> Any:
         option = super().get_help_option(ctx)
@@ -44,16 +77,14 @@ class _Group(TyperGroup):
             option.default = False  # None would be coerced, for which Typer imports all of pydantic
         return option
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        panels: dict[str, list[tuple[str, str]]] = {}
+    def panels(self, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+        """The commands by panel, in the order of `_PANELS`."""
+        panels: dict[str, list[tuple[str, str]]] = {panel: [] for panel in _PANELS}
         for name in self.list_commands(ctx):
             command = self.get_command(ctx, name)
             if isinstance(command, TyperCommand | TyperGroup):
-                panel = command.rich_help_panel or "Commands"
-                panels.setdefault(str(panel), []).append((name, command.get_short_help_str(formatter.width)))
-        for panel in _PANELS:
-            with formatter.section(panel):
-                formatter.write_dl(panels[panel])
+                panels[str(command.rich_help_panel)].append(self._row(ctx, name))
+        return panels
 
     def invoke(self, ctx: Any) -> Any:
         with stoppable():
@@ -66,6 +97,8 @@ app = typer.Typer(
     name="mlplat",
     cls=_Group,
     help="Stand up, run and tear down a machine-learning platform on Amazon SageMaker, or on this machine.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage (or changes, for plan and drift), 3 partly done, 4 credentials or "
+    "permission, 5 another run holds the lock, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -119,7 +152,7 @@ for _panel, _commands in _COMMANDS.items():
         app.command(rich_help_panel=_panel)(_command)
 for _panel, _groups in _GROUPS.items():
     for _name, _group in _groups.items():
-        app.add_typer(_group, name=_name, rich_help_panel=_panel)
+        app.add_typer(_group, name=_name, rich_help_panel=_panel, cls=_Family)
 
 
 def run() -> None:
@@ -127,7 +160,7 @@ def run() -> None:
     if completion.VARIABLE in os.environ:
         completion.prepare()
     try:
-        app()
+        app(prog_name="mlplat")
     except MlplatError as error:
         if output.mode.debug:
             raise
@@ -145,16 +178,29 @@ def run() -> None:
 
 def _in_place(hint: str | None) -> str | None:
     """The hint for the namespace and configuration that were typed, so that it can be run as it stands."""
-    if hint is None or not hint.startswith("mlplat ") or hint.startswith(("mlplat local", "mlplat init")):
+    words = (hint or "").split()
+    if hint is None or words[0] != "mlplat" or words[1:2] in (["local"], ["init"]) or "--help" in words:
         return hint
-    for flags in (("--namespace", "-n"), ("--config", "-c")):
-        given = [value for flag, value in pairwise(sys.argv[1:]) if flag in flags]
-        if given and not set(flags) & set(hint.split()):
-            hint = f"{hint} {flags[0]} {given[-1]}"
+    for long, short in (("--namespace", "-n"), ("--config", "-c")):
+        given = _given(long, short)
+        taken = long == "--config" or words[1:3] != ["config", "keys"]  # which are the same for all namespaces
+        if given and taken and not {long, short} & set(words):
+            hint = f"{hint} {long} {shlex.quote(given)}"
     return hint
 
 
-def _typed() -> str:
-    import shlex
+def _given(long: str, short: str) -> str | None:
+    """What an option was given on the command line: `--namespace x`, `--namespace=x`, `-n x` or `-nx`; the last."""
+    found = None
+    for word, following in zip_longest(sys.argv[1:], sys.argv[2:]):
+        if word in (long, short):
+            found = following
+        elif word.startswith(f"{long}="):
+            found = word.partition("=")[2]
+        elif word.startswith(short) and not word.startswith("--"):
+            found = word.removeprefix(short)
+    return found
 
+
+def _typed() -> str:
     return shlex.join(sys.argv[1:])

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 
 def adopt(
-    address: Annotated[str, typer.Argument(help="What it is to be, for example ml_data_infrastructure.bucket.raw.")],
+    address: Annotated[
+        str, typer.Argument(help="What it is to be, for example ml_data_infrastructure.bucket.raw.", metavar="ADDRESS")
+    ],
     id: Annotated[
         str | None,
-        typer.Argument(help="AWS's id, or the ARN; without it, the object of the declared name.", metavar="[ID]"),
+        typer.Argument(help="AWS's id, or the ARN; without it, the object of the declared name.", metavar="ID"),
     ] = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,

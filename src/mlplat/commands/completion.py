@@ -18,7 +18,9 @@ def prepare() -> None:
 
 
 def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="bash, zsh or fish.")] = "bash",
+    shell: Annotated[
+        Literal["bash", "zsh", "fish"], typer.Argument(help="bash, zsh or fish.", metavar="SHELL")
+    ] = "bash",
 ) -> None:
     """Print what completes mlplat in a shell: `mlplat completion bash >> ~/.bashrc`."""
     from typer import completion as shells

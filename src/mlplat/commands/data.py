@@ -21,7 +21,7 @@ PurposeArgument = Annotated[
 @app.command()
 def put(
     purpose: PurposeArgument,
-    file: Annotated[list[Path], typer.Argument(help="Files or folders.")],
+    file: Annotated[list[Path], typer.Argument(help="Files or folders.", metavar="FILE")],
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     timeout: TimeoutOption = None,

@@ -22,13 +22,21 @@ app = typer.Typer(help="The local cloud: SageMaker on this machine, for any AWS 
 
 FOLDER = Path(".mlplat") / "local"
 
-PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 lets the system choose.")]
+PortOption = Annotated[
+    int, typer.Option("--port", min=0, max=65535, help="The port; 0 lets the system choose.", metavar="PORT")
+]
 DelayOption = Annotated[
-    float, typer.Option("--transition-delay", min=0.0, help="Seconds that objects stay Creating, Updating, Deleting.")
+    float,
+    typer.Option(
+        "--transition-delay", min=0.0, help="How long objects stay Creating, Updating, Deleting.", metavar="SECONDS"
+    ),
 ]
 
 ReadsOption = Annotated[
-    int, typer.Option("--eventual-consistency-reads", min=0, help="How often a new object is not found at first.")
+    int,
+    typer.Option(
+        "--eventual-consistency-reads", min=0, help="How often a new object is not found at first.", metavar="N"
+    ),
 ]
 
 
@@ -118,7 +126,7 @@ def status(json: JsonOption = False) -> None:
 
 @app.command()
 def logs(
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines from the end.")] = 50,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines from the end.", metavar="N")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing as lines are written.")] = False,
     requests: Annotated[bool, typer.Option("--requests", help="The request log instead of the daemon's own.")] = False,
 ) -> None:
@@ -132,11 +140,13 @@ def logs(
 
 @app.command()
 def interrupt(
-    job: Annotated[str, typer.Argument(help="A training job with EnableManagedSpotTraining.")],
+    job: Annotated[str, typer.Argument(help="A training job with EnableManagedSpotTraining.", metavar="JOB")],
     seconds: Annotated[
-        float, typer.Option("--for", min=0.0, help="Seconds for which there are no other spot instances.")
+        float, typer.Option("--for", min=0.0, help="How long there are no other spot instances.", metavar="SECONDS")
     ] = 5.0,
-    region: Annotated[str, typer.Option("--region", help="The job's region; the local cloud's own by default.")] = "",
+    region: Annotated[
+        str, typer.Option("--region", help="The job's region; the local cloud's own by default.", metavar="REGION")
+    ] = "",
     json: JsonOption = False,
 ) -> None:
     """Take a job's spot instances away, as EC2 does, to see whether it goes on from its checkpoints.

@@ -34,18 +34,26 @@ DependenciesOption = Annotated[
     bool, typer.Option("--with-dependencies", help="Also the templates that the chosen ones rest on.")
 ]
 AdoptOption = Annotated[
-    list[str], typer.Option("--adopt", help="Take over an object that exists under this address.", metavar="ADDRESS")
+    list[str],
+    typer.Option(
+        "--adopt", help="Take over an object that exists, as this address; may be repeated.", metavar="ADDRESS"
+    ),
 ]
 TargetOption = Annotated[
     list[str],
-    typer.Option("--target", help="Only this address and what it needs; * matches many.", metavar="ADDRESS"),
+    typer.Option(
+        "--target", help="Only this address and what it needs; * matches many, may be repeated.", metavar="ADDRESS"
+    ),
 ]
 ExcludeOption = Annotated[
-    list[str], typer.Option("--exclude", help="Leave this address as it is; * matches many.", metavar="ADDRESS")
+    list[str],
+    typer.Option("--exclude", help="Leave this address as it is; * matches many, may be repeated.", metavar="ADDRESS"),
 ]
 DeleteDataOption = Annotated[
     list[str],
-    typer.Option("--delete-data", help="Also delete what this address holds; * matches many.", metavar="ADDRESS"),
+    typer.Option(
+        "--delete-data", help="Also delete what this address holds; * matches many, may be repeated.", metavar="ADDRESS"
+    ),
 ]
 ReverseOption = Annotated[
     bool,
@@ -104,7 +112,7 @@ def plan(
 
 def apply(
     file: Annotated[
-        Path | None, typer.Argument(help="A plan saved by `plan --out`: exactly that is done.", metavar="[FILE]")
+        Path | None, typer.Argument(help="A plan saved by `plan --out`: exactly that is done.", metavar="FILE")
     ] = None,
     template: TemplateOption = [],
     with_dependencies: DependenciesOption = False,
@@ -137,11 +145,14 @@ def apply(
 def destroy(
     template: TemplateOption = [],
     target: Annotated[
-        list[str], typer.Option("--target", help="Only this address; * matches many.", metavar="ADDRESS")
+        list[str],
+        typer.Option("--target", help="Only this address; * matches many, may be repeated.", metavar="ADDRESS"),
     ] = [],
     exclude: Annotated[
         list[str],
-        typer.Option("--exclude", help="Keep this address and what it needs; * matches many.", metavar="ADDRESS"),
+        typer.Option(
+            "--exclude", help="Keep this address and what it needs; * matches many, may be repeated.", metavar="ADDRESS"
+        ),
     ] = [],
     reverse: ReverseOption = False,
     delete_data: DeleteDataOption = [],
@@ -278,7 +289,7 @@ def _told(made: Plan) -> str:
 
 
 def outputs(
-    address: Annotated[str | None, typer.Argument(help="Only this address.", metavar="[ADDRESS]")] = None,
+    address: Annotated[str | None, typer.Argument(help="Only this address.", metavar="ADDRESS")] = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     timeout: TimeoutOption = None,
@@ -295,7 +306,7 @@ def outputs(
 
 
 def describe(
-    address: Annotated[str, typer.Argument(help="For example ml_data_infrastructure.bucket.raw.")],
+    address: Annotated[str, typer.Argument(help="For example ml_data_infrastructure.bucket.raw.", metavar="ADDRESS")],
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     timeout: TimeoutOption = None,

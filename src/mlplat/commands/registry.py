@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, approve and reject model versions.", no_args_is_help=True)
 
-VersionArgument = Annotated[str, typer.Argument(help="A version number, or latest.")]
-GroupOption = Annotated[str | None, typer.Option("--group", help="The model package group, when there are several.")]
-WhyOption = Annotated[str | None, typer.Option("--why", help="The reason, kept with the version.")]
+VersionArgument = Annotated[str, typer.Argument(help="A version number, or latest.", metavar="VERSION")]
+GroupOption = Annotated[
+    str | None, typer.Option("--group", help="The model package group, when there are several.", metavar="GROUP")
+]
+WhyOption = Annotated[str | None, typer.Option("--why", help="The reason, kept with the version.", metavar="TEXT")]
 
 
 @app.command("list")
 def list_versions(
-    group: Annotated[str | None, typer.Argument(help="The model package group.", metavar="[GROUP]")] = None,
+    group: Annotated[str | None, typer.Argument(help="The model package group.", metavar="GROUP")] = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     timeout: TimeoutOption = None,

@@ -17,20 +17,29 @@ if TYPE_CHECKING:
     from mlplat.workflows.platform import Platform
     from mlplat.workflows.traffic import Sent
 
-EndpointArgument = Annotated[str | None, typer.Argument(help="An endpoint of the configuration.", metavar="[ENDPOINT]")]
+EndpointArgument = Annotated[str | None, typer.Argument(help="An endpoint of the configuration.", metavar="ENDPOINT")]
 
 
 def deploy(
     endpoint: EndpointArgument = None,
     variant: Annotated[
         list[str],
-        typer.Option("--variant", "-v", help="A variant's share of the traffic, 0 to 1.", metavar="NAME=SHARE"),
+        typer.Option(
+            "--variant", "-v", help="A variant's share of the traffic, 0 to 1; may be repeated.", metavar="NAME=SHARE"
+        ),
     ] = [],
     model: Annotated[
         list[str],
-        typer.Option("--model", "-m", help="The version for a variant: a number or latest.", metavar="VARIANT=VERSION"),
+        typer.Option(
+            "--model",
+            "-m",
+            help="The version for a variant: a number or latest; may be repeated.",
+            metavar="VARIANT=VERSION",
+        ),
     ] = [],
-    drop: Annotated[list[str], typer.Option("--drop", help="Take a variant off the endpoint.", metavar="VARIANT")] = [],
+    drop: Annotated[
+        list[str], typer.Option("--drop", help="Take a variant off the endpoint; may be repeated.", metavar="VARIANT")
+    ] = [],
     any_version: Annotated[bool, typer.Option("--any-version", help="Also versions that nobody approved.")] = False,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
@@ -88,21 +97,32 @@ def _serving(platform: Platform, name: str, release: Release) -> None:
 
 
 def invoke(
-    endpoint: Annotated[str, typer.Argument(help="An endpoint of the configuration.")],
-    text: Annotated[str | None, typer.Option("--data", "-d", help="The body itself; - reads stdin.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="A file: the body, or rows with --by-row.")] = None,
+    endpoint: Annotated[str, typer.Argument(help="An endpoint of the configuration.", metavar="ENDPOINT")],
+    text: Annotated[
+        str | None, typer.Option("--data", "-d", help="The body itself; - reads stdin.", metavar="TEXT")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="A file: the body, or rows with --by-row.", metavar="FILE")
+    ] = None,
     by_row: Annotated[bool, typer.Option("--by-row", help="Send each row of a CSV file as its own request.")] = False,
     label: Annotated[
-        str | None, typer.Option("--label", help="The column that holds the truth: not sent, but scored (AUC).")
+        str | None,
+        typer.Option("--label", help="The column that holds the truth: not sent, but scored (AUC).", metavar="COLUMN"),
     ] = None,
-    positive: Annotated[str, typer.Option("--positive", help="The value of the label that counts as yes.")] = "yes",
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most this many rows.")] = None,
+    positive: Annotated[
+        str, typer.Option("--positive", help="The value of the label that counts as yes.", metavar="VALUE")
+    ] = "yes",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most this many rows.", metavar="N")] = None,
     content_type: Annotated[
-        str | None, typer.Option("--content-type", help="Found from the file when not given.")
+        str | None,
+        typer.Option("--content-type", help="What the body is; found from the file when not given.", metavar="TYPE"),
     ] = None,
-    accept: Annotated[str | None, typer.Option("--accept", help="The form of the answer.")] = None,
+    accept: Annotated[
+        str | None,
+        typer.Option("--accept", help="What the answer is to be: application/json, for example.", metavar="TYPE"),
+    ] = None,
     target: Annotated[
-        str | None, typer.Option("--target-variant", help="Ask this variant, whatever its share.")
+        str | None, typer.Option("--target-variant", help="Ask this variant, whatever its share.", metavar="VARIANT")
     ] = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,

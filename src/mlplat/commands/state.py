@@ -49,7 +49,7 @@ app = typer.Typer(help="Look at and repair what mlplat remembers of a platform."
 
 @app.command()
 def show(
-    address: Annotated[str | None, typer.Argument(help="Only this address.", metavar="[ADDRESS]")] = None,
+    address: Annotated[str | None, typer.Argument(help="Only this address.", metavar="ADDRESS")] = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     timeout: TimeoutOption = None,
@@ -110,7 +110,7 @@ def rebuild(
 
 @app.command()
 def forget(
-    address: Annotated[str, typer.Argument(help="For example ml_data_infrastructure.bucket.raw.")],
+    address: Annotated[str, typer.Argument(help="For example ml_data_infrastructure.bucket.raw.", metavar="ADDRESS")],
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
     auto_approve: ApproveOption = None,
@@ -141,9 +141,7 @@ def forget(
 
 @app.command()
 def unlock(
-    id: Annotated[
-        str | None, typer.Argument(help="The lock's id, as the refused run named it.", metavar="[ID]")
-    ] = None,
+    id: Annotated[str | None, typer.Argument(help="The lock's id, as the refused run named it.", metavar="ID")] = None,
     force: Annotated[bool, typer.Option("--force", help="Whoever holds it: two runs at once lose changes.")] = False,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,

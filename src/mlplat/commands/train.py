@@ -17,15 +17,14 @@ if TYPE_CHECKING:
 
 
 def train(
-    workload: Annotated[
-        str | None, typer.Argument(help="A workload of the configuration.", metavar="[WORKLOAD]")
-    ] = None,
+    workload: Annotated[str | None, typer.Argument(help="A workload of the configuration.", metavar="WORKLOAD")] = None,
     tune: Annotated[bool, typer.Option("--tune", help="Search the configured ranges and keep the best trial.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Train again although the same training has been done.")
     ] = False,
     parameter: Annotated[
-        list[str], typer.Option("--parameter", "-p", help="Override a hyperparameter.", metavar="NAME=VALUE")
+        list[str],
+        typer.Option("--parameter", "-p", help="Override a hyperparameter; may be repeated.", metavar="NAME=VALUE"),
     ] = [],
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job until it has ended.")] = True,
     register: Annotated[

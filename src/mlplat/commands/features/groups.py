@@ -13,7 +13,7 @@ from mlplat.output import JsonOption
 if TYPE_CHECKING:
     from mlplat.workflows.features.groups import Summary
 
-GroupArgument = Annotated[str, typer.Argument(help="A feature group of the configuration.")]
+GroupArgument = Annotated[str, typer.Argument(help="A feature group of the configuration.", metavar="GROUP")]
 
 
 VersionOption = Annotated[

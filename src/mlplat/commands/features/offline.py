@@ -32,7 +32,9 @@ OutOption = Annotated[
 def query(
     sql: Annotated[
         str,
-        typer.Argument(help="A SELECT in Athena's SQL; {customer} is that group's table, {customer:2} a version's."),
+        typer.Argument(
+            help="A SELECT in Athena's SQL; {customer} is that group's table, {customer:2} a version's.", metavar="SQL"
+        ),
     ],
     out: OutOption = None,
     namespace: NamespaceOption = None,
@@ -51,7 +53,7 @@ def query(
 
 def history(
     group: GroupArgument,
-    key: Annotated[str, typer.Argument(help="A record identifier.")],
+    key: Annotated[str, typer.Argument(help="A record identifier.", metavar="KEY")],
     out: OutOption = None,
     version: VersionOption = None,
     namespace: NamespaceOption = None,
@@ -70,18 +72,34 @@ def history(
 
 def dataset(
     labels: Annotated[
-        Path, typer.Option("--labels", help="CSV, JSON lines or Parquet: keys, times, and what is to be predicted.")
+        Path,
+        typer.Option(
+            "--labels", help="CSV, JSON lines or Parquet: keys, times, and what is to be predicted.", metavar="FILE"
+        ),
     ],
     features: Annotated[
-        list[str], typer.Option("--features", help="GROUP:FEATURE,... or GROUP for all; repeat it for other groups.")
+        list[str],
+        typer.Option(
+            "--features", help="GROUP:FEATURE,... or GROUP for all its features; may be repeated.", metavar="FEATURES"
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="The file to write: .csv, .jsonl or .parquet.")],
-    time: Annotated[str, typer.Option("--time", help="The column of the labels with their times.")] = "event_time",
+    out: Annotated[Path, typer.Option("--out", help="The file to write: .csv, .jsonl or .parquet.", metavar="FILE")],
+    time: Annotated[
+        str, typer.Option("--time", help="The column of the labels with their times.", metavar="COLUMN")
+    ] = "event_time",
     key: Annotated[
-        list[str], typer.Option("--key", help="GROUP=COLUMN where the column isn't called as the record identifier.")
+        list[str],
+        typer.Option(
+            "--key",
+            help="Where the column isn't called as the record identifier; may be repeated.",
+            metavar="GROUP=COLUMN",
+        ),
     ] = [],
     ttl: Annotated[
-        str | None, typer.Option("--ttl", help="What was older than this at the label's time is null: 90d, 12h, 30m.")
+        str | None,
+        typer.Option(
+            "--ttl", help="What was older than this at the label's time is null: 90d, 12h, 30m.", metavar="AGE"
+        ),
     ] = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,

@@ -19,12 +19,19 @@ if TYPE_CHECKING:
 MissingOption = Annotated[
     bool, typer.Option("--missing-as-null", help="A feature without a column is empty in every row.")
 ]
-FormatOption = Annotated[str | None, typer.Option("--format", help="csv, jsonl or parquet, when the name doesn't say.")]
+FormatOption = Annotated[
+    str | None, typer.Option("--format", help="csv, jsonl or parquet, when the name doesn't say.", metavar="FORMAT")
+]
 
 
 def validate(
     group: GroupArgument,
-    file: Annotated[list[Path], typer.Argument(help="As for ingest.")],
+    file: Annotated[
+        list[Path],
+        typer.Argument(
+            help="CSV, JSON lines or Parquet files, folders of them, or - for standard input.", metavar="FILE"
+        ),
+    ],
     file_format: FormatOption = None,
     missing_as_null: MissingOption = False,
     version: VersionOption = None,
@@ -72,15 +79,20 @@ def _check_format(file: list[Path], file_format: str | None) -> None:
 def ingest(
     group: GroupArgument,
     file: Annotated[
-        list[Path], typer.Argument(help="CSV, JSON lines or Parquet files, folders of them, or - for standard input.")
+        list[Path],
+        typer.Argument(
+            help="CSV, JSON lines or Parquet files, folders of them, or - for standard input.", metavar="FILE"
+        ),
     ],
     file_format: FormatOption = None,
     missing_as_null: MissingOption = False,
     again: Annotated[bool, typer.Option("--again", help="Write what an earlier run has written, too.")] = False,
     refused: Annotated[
-        Path | None, typer.Option("--refused", help="Where rows go that can't be written (JSON lines).")
+        Path | None, typer.Option("--refused", help="Where rows go that can't be written (JSON lines).", metavar="FILE")
     ] = None,
-    parallel: Annotated[int, typer.Option("--parallel", min=1, max=64, help="Calls in flight at once.")] = 8,
+    parallel: Annotated[
+        int, typer.Option("--parallel", min=1, max=64, help="Calls in flight at once.", metavar="N")
+    ] = 8,
     version: VersionOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
@@ -150,8 +162,10 @@ def _first(path: Path, count: int) -> list[tuple[str, str]]:
 
 def get(
     group: GroupArgument,
-    key: Annotated[list[str], typer.Argument(help="Record identifiers.")],
-    feature: Annotated[list[str], typer.Option("--feature", help="Only this feature; may be repeated.")] = [],
+    key: Annotated[list[str], typer.Argument(help="Record identifiers.", metavar="KEY")],
+    feature: Annotated[
+        list[str], typer.Option("--feature", help="Only this feature; may be repeated.", metavar="NAME")
+    ] = [],
     version: VersionOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
@@ -181,7 +195,9 @@ def _shown(value: Any) -> str:
 
 def put(
     group: GroupArgument,
-    value: Annotated[list[str], typer.Argument(help="FEATURE=VALUE; an event time that isn't given is now.")],
+    value: Annotated[
+        list[str], typer.Argument(help="FEATURE=VALUE; an event time that isn't given is now.", metavar="FEATURE=VALUE")
+    ],
     version: VersionOption = None,
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
@@ -204,7 +220,7 @@ def put(
 
 def delete(
     group: GroupArgument,
-    key: Annotated[list[str], typer.Argument(help="Record identifiers.")],
+    key: Annotated[list[str], typer.Argument(help="Record identifiers.", metavar="KEY")],
     hard: Annotated[bool, typer.Option("--hard", help="Leave no trace online, not even that it was deleted.")] = False,
     version: VersionOption = None,
     namespace: NamespaceOption = None,

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def transform(
-    name: Annotated[str | None, typer.Argument(help="Which transformation; the only one by default.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Which transformation; the only one by default.", metavar="NAME")
+    ] = None,
     every_file: Annotated[bool, typer.Option("--all", help="Take files again that have gone through.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow it to its end.")] = True,
     last: Annotated[bool, typer.Option("--report", help="Only show what the last run did.")] = False,

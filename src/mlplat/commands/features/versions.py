@@ -51,7 +51,8 @@ def backfill(
         int | None, typer.Option("--to", min=1, help="The version to write; the present one by default.", metavar="N")
     ] = None,
     renamed: Annotated[
-        list[str], typer.Option("--map", help="NEW=OLD for a feature that was called otherwise.", metavar="NEW=OLD")
+        list[str],
+        typer.Option("--map", help="A feature that was called otherwise; may be repeated.", metavar="NEW=OLD"),
     ] = [],
     namespace: NamespaceOption = None,
     config: ConfigOption = None,
