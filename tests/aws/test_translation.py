@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ProxyConnectionError,
+    UnauthorizedSSOTokenError,
+)
 
 from mlplat.aws import Session, translated
 from mlplat.errors import ApiError, CredentialsError, MlplatError, PermissionDenied
@@ -27,6 +35,25 @@ def test_an_auth_failure_is_about_credentials_only_when_it_says_so() -> None:
 @pytest.mark.parametrize("code", ["AccessDenied", "AccessDeniedException", "AccessForbidden", "UnauthorizedOperation"])
 def test_a_missing_permission_is_final(code: str) -> None:
     assert isinstance(raised(code, status=403), PermissionDenied)
+
+
+URL = "https://sts.us-east-1.amazonaws.com/"
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (EndpointConnectionError(endpoint_url=URL), f"curl -sSI {URL}"),
+        (ConnectTimeoutError(endpoint_url=URL), f"curl -sSI {URL}"),
+        (ProxyConnectionError(proxy_url="http://127.0.0.1:9"), "env | grep -i proxy"),
+        (NoCredentialsError(), "aws configure"),
+        (UnauthorizedSSOTokenError(), "aws sso login"),
+    ],
+)
+def test_what_keeps_a_call_from_being_sent_is_told_with_what_shows_or_mends_it(error: BotoCoreError, hint: str) -> None:
+    with pytest.raises(MlplatError) as caught, translated("sts", "get_caller_identity", repeatable=True):
+        raise error
+    assert caught.value.hint == hint
 
 
 PLACES = [(region, partition) for partition in boto3.Session().get_available_partitions()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -108,8 +109,10 @@ def translate_local(error: Any, service: str, operation: str, *, repeatable: boo
     """What went wrong before AWS answered: credentials, connection, parameters."""
     from botocore import exceptions as bc
 
-    if isinstance(error, bc.NoCredentialsError | bc.PartialCredentialsError | bc.TokenRetrievalError | bc.SSOError):
+    if isinstance(error, bc.NoCredentialsError | bc.PartialCredentialsError):
         return CredentialsError(f"calling {service} {operation}: {error}", hint="aws configure")
+    if isinstance(error, bc.TokenRetrievalError | bc.SSOError):
+        return CredentialsError(f"calling {service} {operation}: {error}", hint="aws sso login")
     if isinstance(error, bc.ProfileNotFound):
         return CredentialsError(f"calling {service} {operation}: {error}", hint="aws configure list-profiles")
     about: dict[str, Any] = {
@@ -118,8 +121,10 @@ def translate_local(error: Any, service: str, operation: str, *, repeatable: boo
         "code": type(error).__name__,
         "reason": str(error),
     }
-    if isinstance(error, bc.EndpointConnectionError | bc.ConnectTimeoutError | bc.ProxyConnectionError):
-        return Unsent(**about)
+    if isinstance(error, bc.EndpointConnectionError | bc.ConnectTimeoutError):
+        return Unsent(**about, hint=f"curl -sSI {shlex.quote(error.kwargs['endpoint_url'])}")
+    if isinstance(error, bc.ProxyConnectionError):
+        return Unsent(**about, hint="env | grep -i proxy")
     if isinstance(error, bc.HTTPClientError | bc.IncompleteReadError | bc.ResponseStreamingError):
         return Unsent(**about) if repeatable else OutcomeUnknown(**about)
     return ApiError(**about)
