@@ -146,6 +146,18 @@ def test_a_file_that_is_not_text_is_told(folder: Path) -> None:
         load(config=folder, environ={})
 
 
+def test_where_there_is_no_namespace_the_hint_makes_one(tmp_path: Path) -> None:
+    (tmp_path / "default.toml").touch()
+    with pytest.raises(SettingsError, match="the namespaces are: none") as caught:
+        load(config=tmp_path, environ={})
+    assert caught.value.hint == f"${{EDITOR:-vi}} {tmp_path / 'development.toml'}"
+
+
+def test_a_key_is_told_as_it_was_typed(wrong: Wrong) -> None:
+    told = wrong('[feature_groups."客户"]\n')
+    assert any('feature_groups."客户"' in each for each in told)
+
+
 def test_a_namespace_without_a_file_lists_those_there_are(wrong: Wrong) -> None:
     listed = "there is no prodution.toml; the namespaces are: development, production"
     assert wrong(namespace="prodution") == [

@@ -45,7 +45,7 @@ def test_the_only_workload_needs_no_name(tmp_path: Path) -> None:
         (("churn",), "chrun", "unknown workload 'chrun': the configuration has churn", "mlplat train churn"),
         (("churn", "fraud"), "", "unknown workload '': the configuration has churn, fraud", "mlplat train churn"),
         (("churn", "fraud"), None, "which workload? The configuration has churn, fraud", "mlplat train churn"),
-        ((), None, "which workload? The configuration has none", "mlplat train NAME"),
+        ((), None, "which workload? The configuration has none", "mlplat config keys"),
     ],
 )  # fmt: skip
 def test_what_there_is_is_listed(

@@ -112,7 +112,9 @@ def _namespace(folder: Path, base: Layer, flag: str | None, environ: Mapping[str
         reason = f"there is no {shown_path(folder / f'{name}.toml')}; the namespaces are: {listed}"
         raise _error(
             [Problem(origin, ("namespace",), reason, name, guess)],
-            hint=f"mlplat config show --namespace {guess or next(iter(known), 'development')}",
+            hint=f"mlplat config show --namespace {guess or known[0]}"
+            if known
+            else f"${{EDITOR:-vi}} {shown_path(folder / f'{name}.toml')}",
         )
     return name, origin
 

@@ -104,7 +104,9 @@ def matching(pattern: str, reason: str) -> AfterValidator:
 
 def dotted(key: Sequence[str]) -> str:
     """A key as TOML spells it: `workloads.churn.metrics."validation:auc"`."""
-    return ".".join(part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part) for part in key)
+    return ".".join(
+        part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part, ensure_ascii=False) for part in key
+    )
 
 
 def shown_value(key: Sequence[str], value: Any, *, most: int | None = None) -> str:

@@ -14,7 +14,8 @@ T = TypeVar("T")
 def chosen(known: Mapping[str, T], name: str | None, what: str, command: str) -> tuple[str, T]:
     """The thing of that name, or the only one when none is named.
 
-    Raises UsageError that lists them, with `command` and the nearest name (else the first) as its hint.
+    Raises UsageError that lists them, with `command` and the nearest name (else the first) as its hint; where there is
+    none, what may be configured.
     """
     if name is None and len(known) == 1:
         return next(iter(known.items()))
@@ -24,5 +25,5 @@ def chosen(known: Mapping[str, T], name: str | None, what: str, command: str) ->
     wrong = f"which {what}? The" if name is None else f"unknown {what} {name!r}: the"
     raise UsageError(
         f"{wrong} configuration has {', '.join(known) or 'none'}",
-        hint=f"{command} {near[0] if near else next(iter(known), 'NAME')}",
+        hint=f"{command} {next(iter([*near, *known]))}" if known else "mlplat config keys",
     )

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -204,7 +205,7 @@ def _files(path: Path, kind: str | None) -> Iterator[Source]:
             raise UsageError(f"reading {path}: the folder has no file that ends in {', '.join(FORMATS)}")
         yield from (Source(each, kind or FORMATS[each.suffix]) for each in inside)
     elif not path.is_file():
-        raise UsageError(f"reading {path}: there is no such file", hint="mlplat features ingest --help")
+        raise UsageError(f"reading {path}: there is no such file", hint=f"ls {shlex.quote(str(path.parent))}")
     elif kind is None and path.suffix not in FORMATS:
         raise UsageError(f"reading {path}: it ends in none of {', '.join(FORMATS)}; say --format csv, jsonl or parquet")
     else:
