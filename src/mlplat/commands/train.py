@@ -79,13 +79,14 @@ def _trained(
         output.note(said)
         output.data({"job": job, "started": new}, lambda: job)
         return None
-    with following(platform, f"training job {job}", timeout):
+    with following(platform, f"training job {job}", timeout), output.working(f"training job {job}") as say:
         output.note(said)  # who reads the name may end the wait at once
         for event in training.follow(platform, job):
             if event.what == "log" and new:
                 output.log(event.text)
             elif event.what == "status":
                 output.note(f"  {event.text}")
+                say(event.text)
         return training.result(platform, job)
 
 
@@ -105,7 +106,7 @@ def _tuned(
         return None
     with (
         following(platform, f"tuning job {job}", timeout),
-        LiveTrials(spec.objective_metric or "objective", spec.objective_type) as live,
+        LiveTrials(job, spec.objective_metric or "objective", spec.objective_type) as live,
     ):
         output.note(said)
         for event in tune.follow(platform, job):
