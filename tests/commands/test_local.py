@@ -67,6 +67,16 @@ def test_interrupt_says_what_it_can_not_interrupt(here: Path) -> None:
         run("interrupt", "nobody", "--region", "eu-west-1")
 
 
+def test_no_answer_is_an_error_with_its_place(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = daemon.start(here / ".mlplat" / "local")
+    daemon.stop(here / ".mlplat" / "local")
+    monkeypatch.setattr(daemon, "status", lambda _folder: address)  # it ends between the look and the question
+    for words, doing in ((("status",), "looking into the local cloud"), (("interrupt", "x"), "interrupting training")):
+        with pytest.raises(LocalCloudError, match=f"{doing}.*{address.url} doesn't answer") as caught:
+            run(*words)
+        assert caught.value.hint == "mlplat local logs"
+
+
 def test_a_proxy_is_not_asked_for_this_machine(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "NO_PROXY" not in json.loads(run("env", "--json"))
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")

@@ -29,6 +29,9 @@ REFUSED = 3
 START_WITHIN = 60.0
 """Seconds after which a start is given up. It takes about one; a machine that swaps needs more."""
 
+ANSWER_WITHIN = 60.0
+"""Seconds after which one that runs is taken for deaf. It answers at once; on a busy machine it takes its time."""
+
 
 @dataclass(frozen=True)
 class Address:
@@ -168,14 +171,15 @@ def status(folder: Path) -> Address | None:
 
 def about(address: Address) -> dict[str, Any]:
     """What runs inside: `sandbox` (how children are shut in) and `children` (their labels)."""
-    return _ask(address, 10.0)
+    return _told("looking into the local cloud", address)
 
 
 def interrupt(address: Address, job: str, *, region: str, seconds: float) -> None:
     """Take the spot instances of a training job away. Raises LocalCloudError when it has none now."""
     query = urllib.parse.urlencode({"job": job, "region": region, "seconds": seconds})
-    if problem := _ask(address, 10.0, f"/_localcloud/interrupt?{query}").get("error"):
-        raise LocalCloudError(f"interrupting training job {job}: {problem}", hint="mlplat local status")
+    doing = f"interrupting training job {job}"
+    if problem := _told(doing, address, f"/_localcloud/interrupt?{query}").get("error"):
+        raise LocalCloudError(f"{doing}: {problem}", hint="mlplat local status")
 
 
 def advance(address: Address, seconds: float) -> datetime:
@@ -275,6 +279,14 @@ def _read(folder: Path) -> Address | None:
 
 def _ping(address: Address, patience: float) -> str:
     return str(_ask(address, patience)["instance"])
+
+
+def _told(doing: str, address: Address, path: str = "/_localcloud/ping") -> dict[str, Any]:
+    """What a local cloud that is there answers. Raises LocalCloudError when it doesn't."""
+    try:
+        return _ask(address, ANSWER_WITHIN, path)
+    except OSError as error:
+        raise LocalCloudError(f"{doing}: {address.url} doesn't answer: {error}", hint="mlplat local logs") from error
 
 
 def _ask(address: Address, patience: float, path: str = "/_localcloud/ping") -> dict[str, Any]:
