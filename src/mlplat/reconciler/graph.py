@@ -53,11 +53,13 @@ def reached(graph: Graph[N], start: Iterable[N]) -> set[N]:
 
 
 def without_cycles(graph: Mapping[N, set[N]], *soft: Collection[tuple[N, N]]) -> dict[N, set[N]]:
-    """The graph without the soft edges (node, before) that close a cycle; of each cycle, the softest goes.
+    """The graph without the soft edges (node, before) that close a cycle; of each cycle, the softest goes, every
+    time the same.
 
     `soft` are sets of edges, the softest first. Raises graphlib.CycleError when a cycle has none.
     """
-    found = {node: set(before) for node, before in graph.items()}
+    place = {node: index for index, node in enumerate(graph)}
+    found = {node: sorted(before, key=lambda each: place.get(each, -1)) for node, before in graph.items()}
     while True:
         try:
             TopologicalSorter(found).prepare()
@@ -66,9 +68,9 @@ def without_cycles(graph: Mapping[N, set[N]], *soft: Collection[tuple[N, N]]) ->
             loose = next((edge for each in soft for edge in edges if edge in each), None)
             if loose is None:
                 raise
-            found[loose[0]].discard(loose[1])
+            found[loose[0]].remove(loose[1])
         else:
-            return found
+            return {node: set(before) for node, before in found.items()}
 
 
 @dataclass

@@ -51,25 +51,29 @@ def schedule(steps: Sequence[Step]) -> Schedule:
     """The tasks of a plan. Old dependencies yield where they contradict the new ones.
 
     Before these yields what is only tidy: that a succeeded object goes when its successor's new users are there, too.
+    Of the old ones, those of users that stay yield first: what AWS would refuse because of them is taken out of them
+    (`holding`). A user that goes can't let go before.
     """
     by_address = {step.address: step for step in steps}
     swapped = {a for a, step in by_address.items() if _is_swapped(step)}
     tasks: dict[Task, set[Task]] = {}
     new: set[tuple[Task, Task]] = set()
     late: set[tuple[Task, Task]] = set()
-    past: set[tuple[Task, Task]] = set()
+    leaving: set[tuple[Task, Task]] = set()
+    going: set[tuple[Task, Task]] = set()
     for step in steps:
         for task in _parts(step):
             hard, old = _before(task, step, by_address)
             moved = _moved(step, by_address) if task.part is Part.REMOVE and step.creates_first else set()
             tasks[task] = hard | old | moved
-            past |= {(task, before) for before in old - hard}
+            leaving |= {(task, before) for before in old - hard if before.part is Part.MAKE}
+            going |= {(task, before) for before in old - hard if before.part is Part.REMOVE}
             new |= {(task, before) for before in moved - hard - old}
             if task.part is Part.REMOVE and _is_swapped(step) and not step.needs & step.used & swapped:
                 needed = _needed(step, by_address)
                 tasks[task] |= needed
                 late |= {(task, before) for before in needed}
-    found = graph.without_cycles(tasks, new, late, past)
+    found = graph.without_cycles(tasks, new, late, leaving, going)
     early = {a for a in swapped if not _needed(by_address[a], by_address) <= found[Task(a, Part.REMOVE)]}
     return Schedule(found, frozenset(early))
 
