@@ -15,8 +15,8 @@ from typing import TypeVar
 C = TypeVar("C")
 R = TypeVar("R")
 
-PATIENCE = 300
-"""Seconds after which a copy is ended by the kernel."""
+PATIENCE = 900
+"""Seconds after which a copy is ended by the kernel: hypothesis takes up to 300 to shrink what it has found."""
 
 
 class Broken(Exception):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import hypothesis
 from hypothesis.database import DirectoryBasedExampleDatabase
 from tests.fakes import FAKE_KINDS
 from tests.faults.trial import Case, Result
@@ -31,5 +30,5 @@ def random_lives() -> Iterator[Case]:
 
 def _lived(live: Callable[..., None], seed: int) -> Result:
     KINDS.update(FAKE_KINDS)  # this copy of the process ends with the case
-    hypothesis.seed(seed)(many(live, LIVES, DirectoryBasedExampleDatabase(KEPT)))()
+    many(live, LIVES, by=seed, kept=DirectoryBasedExampleDatabase(KEPT))()
     return Result(struck=True, same_run=True, count=LIVES)
