@@ -160,6 +160,27 @@ def test_the_environment_is_all_that_a_plain_client_needs(folder: Path) -> None:
     assert session == {"DefaultS3Bucket": "sagemaker-us-east-1-123456789012"}
 
 
+def test_a_full_disk_is_an_error_that_loses_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.mkdir(parents=True, mode=0o700)
+    full = os.statvfs_result((4096, 4096, 100, 0, 0, 10, 0, 0, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    with pytest.raises(LocalCloudError, match="no space left on the disk") as caught:
+        daemon.start(folder)
+    assert caught.value.hint == f"df -h {folder}"
+
+
+def test_all_its_files_are_the_users_alone(folder: Path) -> None:
+    address = daemon.start(folder)
+    s3 = client("s3", address)
+    s3.create_bucket(Bucket="mine")
+    s3.put_object(Bucket="mine", Key="large", Body=b"x" * 10_000)
+    address.environment()
+    daemon.stop(folder)
+    found = [path for path in folder.rglob("*") if path.stat().st_mode & 0o077]
+    assert (folder / "objects").exists()
+    assert found == []
+
+
 def client(service: str, address: daemon.Address) -> Any:
     return boto3.client(
         service,

@@ -11,7 +11,7 @@ import pytest
 
 from mlplat.localcloud import bodies, store
 from mlplat.localcloud.bodies import Bodies
-from mlplat.localcloud.store import Batch, Name, Part, Store, StoreRefused
+from mlplat.localcloud.store import Batch, Name, Part, Store, StoreRefused, StoreUnusable
 
 
 @pytest.fixture
@@ -91,6 +91,15 @@ def test_a_damaged_file_is_refused(folder: Path) -> None:
     Store(folder).close()
     (folder / "store.sqlite").write_bytes(b"no database" * 1000)
     with pytest.raises(StoreRefused, match="damaged"):
+        Store(folder)
+
+
+def test_a_disk_that_cannot_be_written_is_no_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sqlite3, "connect", full)
+    with pytest.raises(StoreUnusable, match="disk is full"):
         Store(folder)
 
 

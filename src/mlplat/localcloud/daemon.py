@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -25,6 +26,9 @@ from mlplat.localcloud import processes
 
 REFUSED = 3
 """The daemon's exit code when what is kept can't be read."""
+
+LEAST_ROOM = 1 << 20
+"""Bytes of a disk without which no start is tried: SQLite ends the process when it can't map its index."""
 
 START_WITHIN = 60.0
 """Seconds after which a start is given up. It takes about one; a machine that swaps needs more."""
@@ -94,9 +98,24 @@ class Address:
         }
         path = self.folder / "sagemaker-config.yaml"
         text = json.dumps(defaults, indent=2)  # JSON is YAML
-        if not path.exists() or path.read_text() != text:
-            path.write_text(text)
+        try:
+            if not path.exists() or path.read_text() != text:
+                _write(path, text)
+        except OSError as error:
+            raise LocalCloudError(f"writing {path}: {error.strerror}", hint=f"df -h {self.folder}") from error
         return path
+
+
+def _write(path: Path, text: str) -> None:
+    """The whole text, or nothing, for the user alone."""
+    descriptor, new = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        Path(new).replace(path)
+    except OSError:
+        Path(new).unlink(missing_ok=True)
+        raise
 
 
 def around_proxies() -> dict[str, str]:
@@ -224,9 +243,13 @@ def _launch(folder: Path, port: int, region: str, transition_delay: float, reads
     command = [sys.executable, "-m", "mlplat.localcloud.server", str(folder)]
     command += ["--port", str(port), "--region", region, "--transition-delay", str(transition_delay)]
     command += ["--eventual-consistency-reads", str(reads), *(["--enforce-iam"] if enforce_iam else [])]
+    if shutil.disk_usage(folder).free < LEAST_ROOM:
+        raise LocalCloudError(
+            f"starting the local cloud in {folder}: no space left on the disk", hint=f"df -h {folder}"
+        )
     (folder / "daemon.json").unlink(missing_ok=True)
     output = folder / "daemon.log"
-    with output.open("ab") as log:
+    with open(output, "ab", opener=_for_the_user) as log:
         begin = log.tell()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
@@ -258,8 +281,8 @@ def _failed(output: Path, begin: int, code: int, port: int) -> LocalCloudError:
 def _starting(folder: Path) -> Iterator[None]:
     """One start at a time per folder; who comes second finds the local cloud running."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "start.lock").open("w")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = open(folder / "start.lock", "w", opener=_for_the_user)  # noqa: SIM115
     except OSError as error:
         raise LocalCloudError(
             f"starting the local cloud in {folder}: {error.strerror}", hint=f"ls -ld {folder.parent}"
@@ -267,6 +290,10 @@ def _starting(folder: Path) -> Iterator[None]:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _for_the_user(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _read(folder: Path) -> Address | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,9 @@ class RequestLog:
         self._file = self.path.open("ab", buffering=0)
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append a record; `time` is added."""
+        """Append a record; `time` is added. A disk that is full, or gone, keeps nobody from an answer."""
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **record})
-        with self._lock:
+        with self._lock, suppress(OSError):
             self._file.write(line.encode() + b"\n")
             if self._file.tell() > LIMIT:
                 self._rotate()
@@ -35,9 +36,9 @@ class RequestLog:
             self._file.close()
 
     def _rotate(self) -> None:
-        self._file.close()
         self.path.replace(self.path.with_suffix(".1.jsonl"))
-        self._file = self.path.open("ab", buffering=0)
+        full, self._file = self._file, self.path.open("ab", buffering=0)
+        full.close()
 
 
 def records(folder: Path) -> Iterator[dict[str, Any]]:

@@ -18,9 +18,10 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from mlplat.localcloud import supervisor
 from mlplat.localcloud.cloud import ACCOUNT
 from mlplat.localcloud.daemon import REFUSED
-from mlplat.localcloud.store import Store, StoreRefused
+from mlplat.localcloud.store import Store, StoreRefused, StoreUnusable
 
 if TYPE_CHECKING:
     from mlplat.localcloud.families import Clouds
@@ -31,6 +32,8 @@ log = logging.getLogger("localcloud")
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
 YOUNG = 50_000
 """New objects between two collections."""
+PRIVATE = 0o077
+"""The umask of the process: what it writes is the user's alone. Children have the user's own."""
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
@@ -45,6 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--eventual-consistency-reads", type=int, default=0)
     args = parser.parse_args(argv)
     _forget_the_parent()
+    supervisor.CHILDREN_UMASK = os.umask(PRIVATE)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
     folder: Path = args.folder.absolute()
     only = _alone(folder)
@@ -56,6 +60,8 @@ def main(argv: list[str] | None = None) -> None:
     except StoreRefused as error:
         print(error, file=sys.stderr)  # noqa: T201 - `daemon` reads the last line
         sys.exit(REFUSED)
+    except StoreUnusable as error:
+        sys.exit(str(error))
     only.close()
     os._exit(0)  # whatever thread is left has nothing to finish
 

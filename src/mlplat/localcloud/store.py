@@ -31,7 +31,11 @@ CREATE TABLE IF NOT EXISTS backends (
 
 
 class StoreRefused(Exception):
-    """The store can't be used; the text says why."""
+    """What is kept can't be used any more; the text says why."""
+
+
+class StoreUnusable(Exception):
+    """The file can't be used now, and nothing says that what it holds is lost: a full disk, or one without writes."""
 
 
 class Name(NamedTuple):
@@ -63,7 +67,7 @@ class Batch:
 
 
 class Store:
-    """The file FOLDER/store.sqlite. Raises StoreRefused when it isn't safe, or isn't ours to read."""
+    """The file FOLDER/store.sqlite. Raises StoreRefused when it isn't safe, or isn't ours to read; or StoreUnusable."""
 
     def __init__(self, folder: Path) -> None:
         file = folder / "store.sqlite"
@@ -78,6 +82,8 @@ class Store:
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(SCHEMA)
             self._stamp()
+        except sqlite3.OperationalError as error:  # what SQLite takes for damage is another class
+            raise StoreUnusable(f"{file}: {error}") from error
         except sqlite3.DatabaseError as error:
             raise StoreRefused(f"{file} is damaged ({error})") from error
 

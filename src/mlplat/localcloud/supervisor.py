@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 TAG = "LOCALCLOUD_CHILD_OF"
 """The environment variable that marks every descendant with its local cloud's folder."""
 
+CHILDREN_UMASK = -1
+"""The umask that children start with; -1 is this process's own."""
+
 LONGEST_LINE = 256 * 1024 - 26
 """Longer lines are cut: a CloudWatch event holds no more (256 KiB less 26 bytes of overhead)."""
 
@@ -165,6 +168,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=CHILDREN_UMASK,
             )
         except BaseException:
             self._lifeline.close()
