@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from mlplat.localcloud import policies
+from mlplat.localcloud import policies, trust
 from mlplat.localcloud.errors import AwsError
 from mlplat.localcloud.rules import Asked, before
 
@@ -21,6 +21,7 @@ NOT_WHILE_DYING = (
 """Developer guide, "Key states of AWS KMS keys". DescribeKey, GetKeyPolicy, ListAliases and DeleteAlias succeed."""
 
 SHORTEST, LONGEST = 7, 30
+MOST_TAGS = 50
 _UUID = re.compile(r"(mrk-)?[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -93,6 +94,46 @@ def nobody_is_locked_out(asked: Asked) -> None:
             "MalformedPolicyDocumentException",
             "The new key policy will not allow you to update the key policy in the future.",
         )
+
+
+@before("kms", "CreateKey", "PutKeyPolicy")
+def a_policy_names_who_is_there(asked: Asked) -> None:
+    """Developer guide, "Key policies": roles and users of this account must exist when they are named."""
+    try:
+        statements = policies.listed(json.loads(asked.request.get("Policy") or "{}").get("Statement"))
+    except (ValueError, AttributeError):
+        return  # refused above
+    named = (each.get("Principal") for each in statements if isinstance(each, dict))
+    arns = [arn for each in named if isinstance(each, dict) for arn in policies.listed(each.get("AWS"))]
+    if not all(trust.exists(asked, arn) for arn in arns):
+        text = "Policy contains a statement with one or more invalid principals."
+        raise AwsError("MalformedPolicyDocumentException", text)
+
+
+@before("kms", "CreateAlias", "UpdateAlias", "DeleteAlias")
+def aliases_of_services_are_theirs(asked: Asked) -> None:
+    """API reference of CreateAlias: the prefix alias/aws/ is reserved."""
+    if asked.request["AliasName"].startswith("alias/aws/"):
+        raise AwsError("NotAuthorizedException", "")
+
+
+@before("kms", "CreateKey", "TagResource")
+def tags_are_in_bounds(asked: Asked) -> None:
+    """Developer guide, "Tags in AWS KMS"; the wording is not verified."""
+    keys = [each["TagKey"] for each in asked.request.get("Tags", ())]
+    if len(keys) != len(set(keys)):
+        raise AwsError("TagException", "Duplicate tag keys")
+    if any(key.lower().startswith("aws:") for key in keys):
+        raise AwsError("TagException", "Tag keys that start with aws: are reserved for AWS")
+    known = [tag["TagKey"] for tag in _tags_of(asked)]
+    if len({*keys, *known}) > MOST_TAGS:
+        raise AwsError("LimitExceededException", f"A key has at most {MOST_TAGS} tags")
+
+
+def _tags_of(asked: Asked) -> list[dict[str, str]]:
+    """Those of a key that is there."""
+    key = find_key(asked.backend(), asked.request.get("KeyId", ""))
+    return [] if key is None else list(asked.backend().list_resource_tags(key.id).get("Tags", []))
 
 
 def _keeps_a_door_open(statement: dict[str, Any], account: str) -> bool:

@@ -26,6 +26,13 @@ def retention_comes_in_steps(asked: Asked) -> None:
 
 
 @before("logs", "CreateLogGroup")
+def names_of_aws_are_not_given(asked: Asked) -> None:
+    """API reference of CreateLogGroup: a name can't start with aws/ (/aws/ it may)."""
+    if asked.request["logGroupName"].lower().startswith("aws/"):
+        raise AwsError("InvalidParameterException", "Log groups starting with AWS/ are reserved for AWS.")
+
+
+@before("logs", "CreateLogGroup")
 def its_key_lets_logs_in(asked: Asked) -> None:
     """User guide, "Encrypt log data in CloudWatch Logs using AWS KMS"."""
     if key := asked.request.get("kmsKeyId"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,9 @@ from mlplat.localcloud.wire import Reply
 log = logging.getLogger(__name__)
 
 PENDING = "PendingConfirmation"
+PROTOCOLS = ("http", "https", "email", "email-json", "sms", "sqs", "application", "lambda", "firehose")
+ARNS = {"sqs": "SQS endpoint ARN", "lambda": "Lambda endpoint ARN", "firehose": "Firehose endpoint ARN"}
+_MAIL = re.compile(r"[^@\s]+@[^@\s]+")
 ATTRIBUTES = {"Policy": "policy", "KmsMasterKeyId": "kms_master_key_id", "DisplayName": "display_name"}
 """Attributes of a topic by moto's names."""
 
@@ -36,6 +40,38 @@ def a_topic_is_made_once(asked: Asked) -> None:
         if different:
             text = f"Invalid parameter: {what} Reason: Topic already exists with different {what.lower()}"
             raise AwsError("InvalidParameter", text)
+
+
+@before("sns", "Subscribe")
+def an_endpoint_fits_its_protocol(asked: Asked) -> None:
+    """API reference of Subscribe; texts as recorded from AWS's answers."""
+    protocol, endpoint = asked.request["Protocol"], asked.request.get("Endpoint", "")
+    if protocol not in PROTOCOLS:
+        text = f"Invalid parameter: Amazon SNS does not support this protocol string: {protocol}"
+        raise AwsError("InvalidParameter", text)
+    if protocol in ("http", "https") and not endpoint.startswith(f"{protocol}://"):
+        raise AwsError("InvalidParameter", "Invalid parameter: Endpoint must match the specified protocol")
+    if protocol in ("email", "email-json") and not _MAIL.fullmatch(endpoint):
+        raise AwsError("InvalidParameter", "Invalid parameter: Email address")
+    if protocol in ARNS and not endpoint.startswith("arn:"):
+        raise AwsError("InvalidParameter", f"Invalid parameter: {ARNS[protocol]}")
+
+
+@before("sns", "CreateTopic", "SetTopicAttributes")
+def a_topics_policy_is_json(asked: Asked) -> None:
+    """API reference of SetTopicAttributes; the text as AWS's users quote it."""
+    given = dict(asked.request.get("Attributes") or {})
+    if asked.request.get("AttributeName") == "Policy":
+        given["Policy"] = asked.request.get("AttributeValue", "")
+    if given.get("Policy") and not isinstance(_plain(given["Policy"]), dict):
+        raise AwsError("InvalidParameter", "Invalid parameter: Policy Error: null")
+
+
+@before("sns", "Publish")
+def a_message_says_something(asked: Asked) -> None:
+    """API reference of Publish; the text is recorded from AWS's answers."""
+    if not asked.request.get("Message"):
+        raise AwsError("InvalidParameter", "Invalid parameter: Empty message")
 
 
 @after("sns", "Subscribe")

@@ -42,7 +42,7 @@ def a_trust_policy_is_one(asked: Asked) -> None:
         if {"Resource", "NotResource"} & statement.keys():
             raise _malformed("Has prohibited field Resource")
         for arn in _principals(statement):
-            if not _exists(asked, arn):
+            if not exists(asked, arn):
                 raise _malformed(f'Invalid principal in policy: "AWS":"{arn}"')
 
 
@@ -55,11 +55,11 @@ def _principals(statement: dict[str, Any]) -> list[str]:
     return policies.listed(principal.get("AWS")) if isinstance(principal, dict) else []
 
 
-def _exists(asked: Asked, arn: str) -> bool:
+def exists(asked: Asked, arn: str) -> bool:
     """Roles and users of this account must be there; other accounts are taken at their word."""
     kind = arn.rpartition(":")[2].partition("/")[0]
     if f":iam::{asked.cloud.account}:" not in arn or kind not in ("role", "user"):
         return True
-    backend = asked.backend()
+    backend = asked.backend("iam")
     known = backend.roles if kind == "role" else backend.users
     return any(each.arn == arn for each in known.values())

@@ -9,7 +9,7 @@ from typing import Any
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.availability_zones_and_regions import Zone
 
-from mlplat.localcloud.ec2 import security_groups
+from mlplat.localcloud.ec2 import group_rules, networks, security_groups  # noqa: F401 (rules register themselves)
 from mlplat.localcloud.ec2.dependencies import StrictDependencies
 from mlplat.localcloud.ec2.nat_gateways import StrictNatGateways
 from mlplat.localcloud.ec2.vpc_endpoints import StrictVpcEndpoints
