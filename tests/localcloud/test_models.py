@@ -36,10 +36,18 @@ def role(cloud: Any) -> str:
     return str(made["Role"]["Arn"])
 
 
+@pytest.fixture(scope="module")
+def artifact(cloud: Any) -> str:
+    bucket = unique("models")
+    cloud.client("s3").create_bucket(Bucket=bucket)
+    cloud.client("s3").put_object(Bucket=bucket, Key="model.tar.gz", Body=b"")
+    return f"s3://{bucket}/model.tar.gz"
+
+
 @pytest.fixture
-def model(sagemaker: Any, role: str) -> str:
+def model(sagemaker: Any, role: str, artifact: str) -> str:
     name = unique("model")
-    container = {"Image": "image", "ModelDataUrl": "s3://bucket/model.tar.gz", "Environment": {"A": "1"}}
+    container = {"Image": "image", "ModelDataUrl": artifact, "Environment": {"A": "1"}}
     sagemaker.create_model(
         ModelName=name, ExecutionRoleArn=role, PrimaryContainer=container, Tags=[{"Key": "a", "Value": "1"}]
     )
@@ -50,7 +58,9 @@ def variant(model: str, name: str = "primary", **more: Any) -> dict[str, Any]:
     return {"VariantName": name, "ModelName": model, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1, **more}
 
 
-def test_a_model_answers_what_it_was_made_of_and_nothing_empty(sagemaker: Any, model: str, role: str) -> None:
+def test_a_model_answers_what_it_was_made_of_and_nothing_empty(
+    sagemaker: Any, model: str, role: str, artifact: str
+) -> None:
     seen = sagemaker.describe_model(ModelName=model)
     del seen["ResponseMetadata"], seen["CreationTime"]
     assert seen == {
@@ -60,7 +70,7 @@ def test_a_model_answers_what_it_was_made_of_and_nothing_empty(sagemaker: Any, m
         "EnableNetworkIsolation": False,
         "PrimaryContainer": {
             "Image": "image",
-            "ModelDataUrl": "s3://bucket/model.tar.gz",
+            "ModelDataUrl": artifact,
             "Environment": {"A": "1"},
             "Mode": "SingleModel",
         },
@@ -138,3 +148,57 @@ def test_tags_of_what_moto_keeps_are_motos(sagemaker: Any) -> None:
     arn = sagemaker.create_experiment(ExperimentName=unique("e"))["ExperimentArn"]
     sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "a", "Value": "1"}])
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "a", "Value": "1"}]
+
+
+def test_a_models_data_is_there(sagemaker: Any, role: str, artifact: str) -> None:
+    for url in (f"{artifact}.not", "s3://nobodys-bucket-at-all/model.tar.gz"):
+        request = {"ModelName": unique("m"), "ExecutionRoleArn": role}
+        request["PrimaryContainer"] = {"Image": "image", "ModelDataUrl": url}
+        assert refusal(sagemaker.create_model, **request) == f"ValidationException: Could not find model data at {url}."
+    several = {"Image": "image", "ModelDataUrl": artifact.removesuffix("model.tar.gz"), "Mode": "MultiModel"}
+    sagemaker.create_model(ModelName=unique("m"), ExecutionRoleArn=role, PrimaryContainer=several)
+
+
+def test_a_model_has_one_container_or_several(sagemaker: Any, role: str) -> None:
+    image = {"Image": "image"}
+    request = {"ModelName": unique("m"), "ExecutionRoleArn": role, "PrimaryContainer": image, "Containers": [image]}
+    assert refusal(sagemaker.create_model, **request).startswith("ValidationException: Only one of")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"InstanceType": None}, "must have an InstanceType or a ServerlessConfig"),
+        ({"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}}, "can't have instances"),
+        (
+            {
+                "InstanceType": None,
+                "InitialInstanceCount": None,
+                "ServerlessConfig": {"MemorySizeInMB": 1500, "MaxConcurrency": 1},
+            },
+            "must be a multiple of 1024 MB",
+        ),
+    ],
+)
+def test_a_variant_has_instances_or_is_serverless(
+    sagemaker: Any, model: str, changes: dict[str, Any], said: str
+) -> None:
+    given = {key: value for key, value in (variant(model) | changes).items() if value is not None}
+    refused = refusal(sagemaker.create_endpoint_config, EndpointConfigName=unique("c"), ProductionVariants=[given])
+    assert said in refused
+
+
+def test_a_shadow_stands_behind_one_variant(sagemaker: Any, model: str) -> None:
+    request = {"EndpointConfigName": unique("c"), "ShadowProductionVariants": [variant(model, "shadow")]}
+    two = [variant(model), variant(model, "second")]
+    assert "one variant of each kind" in refusal(sagemaker.create_endpoint_config, **request, ProductionVariants=two)
+    sagemaker.create_endpoint_config(**request, ProductionVariants=two[:1])
+
+
+def test_keys_of_aws_are_not_given(sagemaker: Any, model: str, role: str) -> None:
+    tags = [{"Key": "aws:mine", "Value": ""}]
+    said = refusal(sagemaker.add_tags, ResourceArn=f"{ARN}:model/{model}", Tags=tags)
+    assert said.startswith("ValidationException: Tag keys that start with aws:")
+    request = {"ModelName": unique("m"), "ExecutionRoleArn": role, "PrimaryContainer": {"Image": "image"}}
+    assert "aws:" in refusal(sagemaker.create_model, **request, Tags=tags)
+    assert "Could not find" in refusal(sagemaker.describe_model, ModelName=request["ModelName"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
+import importlib.util
 import io
 import os
 import urllib.parse
@@ -20,6 +21,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from tests.localcloud.test_routing import unique
+
+from mlplat.localcloud import trailers
+from mlplat.localcloud.errors import AwsError
 
 CHUNKED = {"Transfer-Encoding": "chunked"}
 TRAILER = {"checksum": {"request_algorithm": {"in": "trailer"}}}
@@ -128,6 +132,41 @@ def test_a_body_with_a_trailing_checksum_is_stored_without_its_frames(line: Line
     assert line.ask("GET", "framed")[2] == whole
 
 
+def test_a_trailing_checksum_is_compared_and_half_a_body_is_none(line: Line) -> None:
+    body = os.urandom(70_000)
+    framed = aws_chunked([body], zlib.crc32(body))
+    headers = {"Content-Encoding": "aws-chunked", "x-amz-trailer": "x-amz-checksum-crc32"}
+    headers["x-amz-decoded-content-length"] = str(len(body))
+    assert line.ask("PUT", "trailed", framed, TRAILER, **headers)[0] == 200
+    other = framed.replace(body, bytes(len(body)))
+    for sent, code in ((other, b"BadDigest"), (framed[:60_000], b"IncompleteBody"), (b"x\r\n", b"IncompleteBody")):
+        status, _, said = line.ask("PUT", "trailed", sent, TRAILER, **headers)
+        assert (status, b"<Code>" + code + b"</Code>" in said) == (400, True), said
+    assert line.ask("GET", "trailed")[2] == body
+
+
+def test_chunks_that_are_signed_have_trailers_too() -> None:
+    crc = base64.b64encode(zlib.crc32(b"body").to_bytes(4, "big"))
+    signed = b"4;chunk-signature=0\r\nbody\r\n0;chunk-signature=0\r\n"
+    trailer = b"x-amz-checksum-crc32:" + crc + b"\r\nx-amz-trailer-signature:0\r\n\r\n"
+    assert trailers.content(signed + trailer, 4) == b"body"
+    assert trailers.content(signed + b"\r\n", 4) == b"body"
+    with pytest.raises(AwsError, match="BadDigest"):
+        trailers.content(signed.replace(b"body", b"bode") + trailer, 4)
+    with pytest.raises(AwsError, match="IncompleteBody"):
+        trailers.content(signed, 5)
+
+
+def test_what_only_the_common_runtime_can_compute_is_compared_where_it_is(line: Line) -> None:
+    """None of these is zero for "body"."""
+    crt = importlib.util.find_spec("awscrt") is not None
+    for name, right in {"crc32c": b"\x00" * 4, "crc64nvme": b"\x00" * 8}.items():
+        status, _, said = line.ask(
+            "PUT", "crt", b"body", **{f"x-amz-checksum-{name}": base64.b64encode(right).decode()}
+        )
+        assert (status, b"<Code>BadDigest</Code>" in said) == ((400, True) if crt else (200, False))
+
+
 @pytest.mark.parametrize("algorithm", ["CRC32", "SHA1", "SHA256"])
 def test_checksums_come_back_as_they_were_given(cloud: Any, line: Line, algorithm: str) -> None:
     s3 = cloud.client("s3")
@@ -141,6 +180,7 @@ RIGHT = {
     "x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(b"body").digest()).decode(),
     "x-amz-checksum-sha1": base64.b64encode(hashlib.sha1(b"body", usedforsecurity=False).digest()).decode(),
     "x-amz-checksum-crc32": base64.b64encode(zlib.crc32(b"body").to_bytes(4, "big")).decode(),
+    "x-amz-checksum-sha512": base64.b64encode(hashlib.sha512(b"body").digest()).decode(),
     "Content-MD5": base64.b64encode(hashlib.md5(b"body", usedforsecurity=False).digest()).decode(),
 }
 

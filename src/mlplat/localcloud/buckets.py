@@ -18,7 +18,7 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3 import models
 from moto.s3.exceptions import BucketAlreadyExists, BucketAlreadyOwnedByYou, CopyObjectMustChangeSomething
 
-from mlplat.localcloud import bodies, checksums
+from mlplat.localcloud import bodies, checksums, trailers
 from mlplat.localcloud.conditions import holds, listed
 from mlplat.localcloud.s3 import DEFAULT_ENCRYPTION
 
@@ -31,6 +31,7 @@ def register() -> None:
     models.FakeBucket = Bucket
     models.FakeKey = Key
     models.s3_backends.backend = Backend
+    trailers.register()
 
 
 class Bucket(models.FakeBucket):

@@ -1,7 +1,8 @@
-"""Checksums that come with an upload to S3, compared with what came.
+"""Checksums that come with an upload to S3, in its headers or behind its body, compared with what came.
 
 User guide, "Checking object integrity for data uploads": a wrong one is a BadDigest, and nothing is stored. Left to
-trust: CRC32C and CRC64NVME, which Python doesn't have, and checksums that trail a body in chunks.
+trust are the ones that Python doesn't have where AWS's Common Runtime (`awscrt`, which boto3 needs for them, too) is
+not installed.
 """
 
 from __future__ import annotations
@@ -11,16 +12,26 @@ import zlib
 from base64 import b64decode
 from binascii import Error
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
 
 from mlplat.localcloud.errors import AwsError
 
-LENGTHS = {"crc32": 4, "crc32c": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32}
+LENGTHS = {
+    "crc32": 4, "crc32c": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32, "sha512": 64, "md5": 16, "xxhash64": 8,
+    "xxhash3": 8, "xxhash128": 16,
+}  # fmt: skip
 """Bytes by algorithm."""
 
-COMPUTED: dict[str, Callable[[bytes], bytes]] = {
+Computed = dict[str, Callable[[bytes], bytes]]
+
+COMPUTED: Computed = {
     "crc32": lambda body: zlib.crc32(body).to_bytes(4, "big"),
     "sha1": lambda body: hashlib.sha1(body, usedforsecurity=False).digest(),
     "sha256": lambda body: hashlib.sha256(body).digest(),
+    "sha512": lambda body: hashlib.sha512(body).digest(),
+    "md5": lambda body: hashlib.md5(body, usedforsecurity=False).digest(),
 }
 
 
@@ -35,9 +46,23 @@ def check(headers: Mapping[str, str], body: bytes) -> None:
         wanted = _decoded(text)
         if len(wanted) != LENGTHS[name]:
             raise AwsError("InvalidRequest", f"Value for x-amz-checksum-{name} header is invalid.")
-        if name in COMPUTED and COMPUTED[name](body) != wanted:
+        compute = computed().get(name)
+        if compute is not None and compute(body) != wanted:
             raise AwsError("BadDigest", f"The {name.upper()} you specified did not match the calculated checksum.")
     _check_md5(headers.get("Content-MD5"), body)
+
+
+@cache
+def computed() -> Computed:
+    """The algorithms that can be compared here."""
+    try:
+        runtime: Any = import_module("awscrt.checksums")
+    except ImportError:
+        return COMPUTED
+    return COMPUTED | {
+        "crc32c": lambda body: int(runtime.crc32c(body)).to_bytes(4, "big"),
+        "crc64nvme": lambda body: int(runtime.crc64nvme(body)).to_bytes(8, "big"),
+    }
 
 
 def _check_md5(text: str | None, body: bytes) -> None:

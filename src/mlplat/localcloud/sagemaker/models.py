@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from typing import Any
 
 from mlplat.localcloud.cloud import Cloud
 from mlplat.localcloud.sagemaker.errors import AwsError, invalid
 from mlplat.localcloud.sagemaker.job_lists import Members, page
+from mlplat.localcloud.sagemaker.model_checks import check_data, check_variants
 from mlplat.localcloud.sagemaker.registry import package_arn
 from mlplat.localcloud.sagemaker.roles import check_role
 
@@ -30,8 +30,15 @@ class Models:
         name, arn = request["ModelName"], self._cloud.arn(f"model/{request['ModelName']}")
         if not request.get("PrimaryContainer") and not request.get("Containers"):
             raise invalid("One of PrimaryContainer or Containers must be provided.")  # wording not verified
+        if request.get("PrimaryContainer") and request.get("Containers"):
+            raise invalid("Only one of PrimaryContainer and Containers can be provided.")  # wording not verified
+        if name in self._models:
+            raise invalid(f'Cannot create already existing model "{arn}".')
         if request.get("ExecutionRoleArn"):
             check_role(self._cloud, request["ExecutionRoleArn"])
+        for container in [request.get("PrimaryContainer"), *request.get("Containers", ())]:
+            if container:
+                check_data(self._cloud, container, request.get("ExecutionRoleArn", ""))
         with self._cloud.lock:
             if name in self._models:
                 raise invalid(f'Cannot create already existing model "{arn}".')
@@ -99,10 +106,10 @@ class EndpointConfigs:
             if name in self._configs:
                 raise invalid(f'Cannot create already existing endpoint configuration "{arn}".')
             config = {key: value for key, value in request.items() if key != "Tags"}
+            check_variants(config)
             for key in ("ProductionVariants", "ShadowProductionVariants"):
                 if key in config:
                     config[key] = [self._variant(each) for each in config[key]]
-            _check_names(config)
             now = self._cloud.now()
             self._configs[name] = {**config, "EndpointConfigArn": arn, "CreationTime": now, "LastModifiedTime": now}
             self._cloud.tag(arn, request.get("Tags"))
@@ -148,12 +155,3 @@ def float32(weight: float) -> float:
     """A weight as SageMaker keeps and answers it: 0.2 reads back as 0.20000000298023224."""
     kept: float = struct.unpack("f", struct.pack("f", weight))[0]
     return kept
-
-
-def _check_names(config: Mapping[str, Any]) -> None:
-    names = [
-        v["VariantName"] for key in ("ProductionVariants", "ShadowProductionVariants") for v in config.get(key, ())
-    ]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise invalid(f"Duplicate variant name {min(twice)}.")  # wording not verified

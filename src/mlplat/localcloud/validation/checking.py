@@ -7,7 +7,7 @@ ignored); EC2 and S3 refuse it. `docs/local-cloud.md` lists what could not be ve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -61,6 +61,14 @@ def check(route: Route) -> None:
     elif faults:
         within = f"{operation.name[:1].lower()}{operation.name[1:]}Input" if service == "apigateway" else ""
         raise AwsError(_code(str(service), operation), sentence(faults, within=within, secretive=service == "iam"))
+    elif service == "sagemaker":
+        _check_tags(request)
+
+
+def _check_tags(request: Mapping[str, Any]) -> None:
+    """SageMaker's API reference, Tag, and the tagging guide: aws: is reserved. The wording is not verified."""
+    if any(each["Key"].lower().startswith("aws:") for each in request.get("Tags") or ()):
+        raise AwsError("ValidationException", "Tag keys that start with aws: are reserved for AWS.")
 
 
 @cache
