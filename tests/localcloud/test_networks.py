@@ -122,7 +122,7 @@ def test_tags_are_in_bounds(ec2: Any, vpc: str, tag: dict[str, str], said: str) 
 def test_what_is_made_is_what_is_tagged(ec2: Any, vpc: str) -> None:
     listed = [{"ResourceType": "vpc", "Tags": [{"Key": "k", "Value": "v"}]}]
     text = "'vpc' is not a valid taggable resource type for this operation."
-    said = refusal(ec2.create_subnet, VpcId=vpc, CidrBlock="10.8.20.0/24", TagSpecifications=listed)
+    said = refusal(ec2.create_route_table, VpcId=vpc, TagSpecifications=listed)
     assert said == f"InvalidParameterValue: {text}"
 
 

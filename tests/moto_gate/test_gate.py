@@ -44,6 +44,11 @@ def differences() -> dict[str, str]:
     return {test: each["shows"] for each in rules() for test in each["tests"]}
 
 
+def by_chance() -> frozenset[str]:
+    """Tests that draw what they ask for, so that they break a rule on some days only."""
+    return frozenset(test for each in rules() if each.get("by_chance") for test in each["tests"])
+
+
 @pytest.fixture(scope="module")
 def moto() -> Path:
     """moto with its tests, in the version that the local cloud is made of."""
@@ -66,7 +71,7 @@ def test_what_passes_on_plain_moto_passes_here(moto: Path, service: str, tmp_pat
     print(f"{service}: {len(local.passed) + len(lost)} on plain moto, {len(local.passed)} here", flush=True)
     surprising = [f"{name}: {why}" for name, why in sorted(lost.items()) if not is_expected(name, why, stricter)]
     assert not surprising, "\n".join([f"{len(surprising)} failed:", *surprising])
-    stale = sorted(name for name in local.passed if name in stricter)
+    stale = sorted(name for name in local.passed if name in stricter.keys() - by_chance())
     assert not stale, "\n".join(["listed as differences, and pass:", *stale])
 
 

@@ -67,7 +67,7 @@ def a_policy_of_an_identity_names_nobody(asked: Asked) -> None:
     for statement in _statements(asked.request["PolicyDocument"]):
         if {"Principal", "NotPrincipal"} & statement.keys():
             raise _malformed("Policy document should not specify a principal.")
-        if not _SID.fullmatch(str(statement.get("Sid", ""))):
+        if isinstance(sid := statement.get("Sid"), str) and not _SID.fullmatch(sid):
             raise _malformed(
                 "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression "
                 "[0-9A-Za-z]*"

@@ -24,11 +24,11 @@ TAGGED = (
 """Operations of the platform that take tags."""
 
 TAGGED_KINDS = {
-    "CreateVpc": "vpc", "CreateSubnet": "subnet", "CreateInternetGateway": "internet-gateway",
+    "CreateVpc": "vpc", "CreateInternetGateway": "internet-gateway",
     "CreateRouteTable": "route-table", "CreateSecurityGroup": "security-group", "CreateNatGateway": "natgateway",
     "CreateVpcEndpoint": "vpc-endpoint", "CreateFlowLogs": "vpc-flow-log", "AllocateAddress": "elastic-ip",
 }  # fmt: skip
-"""The one kind of resource that these operations tag."""
+"""The one kind of resource that these operations tag; for subnets moto looks."""
 
 LONGEST_KEY, LONGEST_VALUE = 128, 256
 
