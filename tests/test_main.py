@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import resource
@@ -9,6 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from mlplat import output
 from mlplat.errors import MlplatError
 from mlplat.main import app, run
 
+SOURCE = Path(output.__file__).parents[1]
 HEAVY = (
     "boto3",
     "botocore",
@@ -221,6 +224,34 @@ def test_a_hint_is_for_the_platform_that_was_typed(
     with pytest.raises(SystemExit):
         run()
     assert json.loads(capsys.readouterr().err)["hint"] == told
+
+
+def hints() -> Iterator[tuple[str, list[str]]]:
+    """Where hints are written in the source, and the words of the command that each is; 1 for what is filled in."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.keyword) and node.arg == "hint":
+                parts = node.value.values if isinstance(node.value, ast.JoinedStr) else [node.value]
+                words = "".join(str(part.value) if isinstance(part, ast.Constant) else "1" for part in parts).split()
+                if words[0] == "mlplat" and words[1] not in ("1", "--debug"):
+                    yield f"{path.relative_to(SOURCE)}:{node.value.lineno}", words[1:]
+
+
+def test_every_hint_is_a_command_that_can_be_typed() -> None:
+    found = list(hints())
+    assert len(found) > 50
+    wrong = {}
+    for place, words in found:
+        command: Any = get_command(app)
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        with suppress(typer.Exit):  # of --help
+            try:
+                command.make_context("mlplat", words, help_option_names=["-h", "--help"])
+            except typer.BadParameter.__base__ as error:
+                if "unexpected extra" not in error.format_message():  # flags that are filled in
+                    wrong[place] = error.format_message()
+    assert not wrong
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def test_parts_of_a_digest_cant_run_into_each_other() -> None:
 
 def test_an_empty_folder_is_no_channel(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no such file"):
-        local_files(tmp_path, "channel train")
+        local_files(tmp_path, "channel train", "mlplat config show workloads")
 
 
 def test_a_refused_upload_is_told_as_s3_tells_it(cloud: Any, tmp_path: Path) -> None:

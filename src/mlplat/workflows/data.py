@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def put(platform: Platform, sources: list[Path], purpose: str, prefix: str = "")
     done = []
     for source in sources:
         root = source if source.is_dir() else source.parent
-        for path in files.local_files(source, "file"):
+        for path in files.local_files(source, "file", f"ls {shlex.quote(str(source.parent))}"):
             key = "/".join(part for part in (prefix.strip("/"), path.relative_to(root).as_posix()) if part)
             platform.session.check(f"uploading {path}")
             uri = files.upload_file(platform.session, path, target, key)

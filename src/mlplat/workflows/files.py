@@ -94,13 +94,13 @@ def exists(session: Session, uri: str) -> bool:
     return session.find(lambda: session.client("s3").head_object(Bucket=bucket, Key=key)) is not None
 
 
-def local_files(place: Path, what: str) -> list[Path]:
-    """The file, or every file of the folder, at `place`. Raises UsageError."""
+def local_files(place: Path, what: str, hint: str) -> list[Path]:
+    """The file, or every file of the folder, at `place`. Raises UsageError with this hint."""
     if place.is_file():
         return [place]
     found = [path for path in sorted(place.rglob("*")) if path.is_file()] if place.is_dir() else []
     if not found:
-        raise UsageError(f"reading {what} {place}: there is no such file", hint="mlplat config show")
+        raise UsageError(f"reading {what} {place}: there is no such file", hint=hint)
     return found
 
 

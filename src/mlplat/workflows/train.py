@@ -75,7 +75,7 @@ def _channel(platform: Platform, workload: str, channel: str, place: str) -> str
     """The s3:// address of a channel, whose key carries the digest of its files."""
     if place.startswith("s3://"):
         return place
-    found = files.local_files(Path(place), f"channel {channel} of workload {workload}:")
+    found = files.local_files(Path(place), f"channel {channel} of workload {workload}:", "mlplat config show workloads")
     root = Path(place) if Path(place).is_dir() else Path(place).parent
     whole = files.digest(*[f"{path.relative_to(root)}={files.file_digest(path)}" for path in found])
     prefix = f"training/{workload}/{channel}/{whole}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -108,7 +109,7 @@ def dataset(
 ) -> None:
     """Join features to labels as they were known at each label's time, never later."""
     from mlplat.workflows.features import dataset as datasets
-    from mlplat.workflows.features.labels import Labels
+    from mlplat.workflows.features.labels import Labels, NoColumn
     from mlplat.workflows.features.results import write
 
     wrong = [each for each in key if "=" not in each]
@@ -117,8 +118,12 @@ def dataset(
     seconds = None if ttl is None else _seconds(ttl)
     platform = _platform(namespace, config, timeout, out)
     with output.working("asking Athena"), platform.limited():
-        rows = Labels.of(labels, time)
-        wanted = datasets.wanted_of(platform, features, dict(each.split("=", 1) for each in key), rows)
+        try:
+            rows = Labels.of(labels, time)
+            wanted = datasets.wanted_of(platform, features, dict(each.split("=", 1) for each in key), rows)
+        except NoColumn as error:
+            error.hint = output.typed_again(shlex.quote(error.flag))  # of two, the last counts
+            raise
         joined = datasets.dataset(platform, rows, wanted, ttl=seconds)
     with output.working(f"writing {out}"), platform.limited():
         misses = [0] * len(wanted)

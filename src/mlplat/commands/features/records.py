@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -210,7 +211,10 @@ def put(
 
     wrong = [each for each in value if "=" not in each]
     if wrong:
-        raise UsageError(f"putting a record of feature group {group}: {wrong[0]!r} is not FEATURE=VALUE")
+        raise UsageError(
+            f"putting a record of feature group {group}: {wrong[0]!r} is not FEATURE=VALUE",
+            hint=f"mlplat features describe {shlex.quote(group)}",
+        )
     platform = platform_of(namespace, config, timeout=timeout)
     with platform.limited():
         record = online.put(platform, to_write(platform, group, version), dict(each.split("=", 1) for each in value))

@@ -74,9 +74,11 @@ def _show(name: str, found: dict[str, Any] | None, run: str) -> None:
         )
     rows = [[*_row(each)] for each in found["files"]]
     title = f"{found['feature_group']}: {found['written']:,} of {found['rows']:,} rows written"
-    output.table(title, ["File", "Status", "Rows", "Written", "Quarantined", "Why"], rows, value=found)
     if not found["files"]:
-        output.note("no new files; --all takes those again that have gone through")
+        output.data(found, lambda: f"{found['feature_group']}: no new files")
+        output.note("--all takes those again that have gone through")
+        return
+    output.table(title, ["File", "Status", "Rows", "Written", "Quarantined", "Why"], rows, value=found)
     _complain(name, found)
 
 

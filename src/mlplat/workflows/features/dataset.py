@@ -68,7 +68,7 @@ def wanted_of(platform: Platform, asked: Sequence[str], keys: Mapping[str, str],
         names = tuple(name.strip() for name in listed.split(",")) if listed else table.values
         table.check(names)
         key = keys.get(group, table.identifier)
-        labels.check_column(key, f"--key {group}=", f"names the records of feature group {group}")
+        labels.check_column(key, f"--key={group}=", f"names the records of feature group {group}")
         found.append(Wanted(table, names, key))
     if len({each.table.group for each in found}) < len(found):
         raise UsageError("joining features: a feature group is named twice", hint="mlplat features dataset --help")

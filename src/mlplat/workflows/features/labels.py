@@ -19,6 +19,14 @@ WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
 NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
 
 
+class NoColumn(UsageError):
+    """The labels lack a column; `flag` is what the command would say to mean another."""
+
+    def __init__(self, message: str, flag: str) -> None:
+        super().__init__(message, hint="mlplat features dataset --help")
+        self.flag = flag
+
+
 @dataclass(frozen=True)
 class Labels:
     """A file of labels. Raises UsageError naming the row where it can't be used."""
@@ -38,15 +46,15 @@ class Labels:
         if first is None:
             raise UsageError(f"reading {path}: it has no labels")
         labels = cls(source, tuple(first.values), time)
-        labels.check_column(time, "--time", "says when each label was known")
+        labels.check_column(time, "--time=", "says when each label was known")
         return labels
 
     def check_column(self, name: str, option: str, meaning: str) -> None:
-        """Raise UsageError when there is no such column; the option names another."""
+        """Raise NoColumn when there is no such column; the option names another."""
         if name not in self.columns:
-            raise UsageError(
+            raise NoColumn(
                 f"reading {self.source.path}: no column {name}, which {meaning}; there are {', '.join(self.columns)}",
-                hint=f"mlplat features dataset --labels {self.source.path} {option} {self.columns[0]}",
+                f"{option}{self.columns[0]}",
             )
 
     @cached_property

@@ -50,7 +50,8 @@ def put(platform: Platform, schema: Schema, values: Mapping[str, Any]) -> Record
     checked = Checker(schema, now()).check(values)
     if isinstance(checked, str):
         raise UsageError(
-            f"putting a record of feature group {schema.group}: {checked}", hint="mlplat features describe"
+            f"putting a record of feature group {schema.group}: {checked}",
+            hint=f"mlplat features describe {schema.group}",
         )
     with telling(f"putting a record of feature group {schema.group}", "mlplat status"):
         platform.session.client(RUNTIME).put_record(FeatureGroupName=schema.name, Record=checked)
