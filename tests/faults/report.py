@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.faults.record import Record
+from tests.faults.record import Record, commit
 from tests.faults.trial import Case
 from tests.faults.world import PARALLELISM, REGIONS, Worlds
 
@@ -13,7 +14,7 @@ HEAD = """# Reliability
 
 What happens to a platform when mlplat dies, is throttled or is lied to, at every call, and when its state can't be
 written or is damaged. Written by `make test-faults` (`tests/faults/`); `make test` runs a seeded sample of the same.
-`make test-faults CASE='<part of a name>'` runs the cases of that name alone.
+`make test-faults CASE='<part of a name>'` runs the cases of that name alone, and notes it at the end.
 
 All four templates with a release, on the local cloud's own application in the test's process, so that each case has a
 copy of it; only the model servers are left out. {parallelism} calls at once, statuses without delay, pauses at a
@@ -44,6 +45,13 @@ A kill freezes the disk with the process: what its threads write after it is thr
 runs that succeeded themselves; "struck" the cases in which the fault came to pass (a poll more or less, a write shared
 by more threads, and there is no such call).
 
+"""
+
+AGAIN = """
+## Run again since
+
+| cases | version | ran | struck | held |
+| --- | --- | --- | --- | --- |
 """
 
 LASTING = {
@@ -91,6 +99,14 @@ def written(record: Record, cases: list[Case], worlds: Worlds) -> str:
         + _lasting(rows)
         + _open(record)
     )
+
+
+def again(page: str, name: str, ran: int, struck: int, failures: Sequence[str]) -> str:
+    """The page, when the cases whose names have this in them have run once more on the code of today."""
+    whole, _, before = page.partition(AGAIN)
+    held = ran - len({each.split(": ")[0] for each in failures})
+    lines = [line for line in before.splitlines() if not line.startswith(f"| {name} |")]
+    return whole + AGAIN + "\n".join([*lines, f"| {name} | {commit()} | {ran} | {struck} | {held} of {ran} |"]) + "\n"
 
 
 def _rows(record: Record, cases: list[Case]) -> dict[tuple[str, str], Row]:

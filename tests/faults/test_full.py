@@ -30,10 +30,12 @@ def test_every_fault_at_every_call(worlds: Worlds) -> None:
     if chosen := os.environ.get("FAULTS_CASE"):
         found = [case for case in cases if chosen in str(case)]
         assert found, f"no case is called {chosen!r}"
-        failures = []
+        failures, struck = list[str](), 0
         for case, result, seconds in ran(found):
             print(f"{seconds:5.1f} s  {case}", *problems(case, result), sep="\n  ", flush=True)
             failures += problems(case, result)
+            struck += isinstance(result, Result) and result.struck
+        PAGE.write_text(report.again(PAGE.read_text(), chosen, len(found), struck, failures))
     else:
         for number, (case, result, seconds) in enumerate(ran(record.begin(cases, worlds))):
             line = record.add(case, result, seconds)
