@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +51,14 @@ def _ended(seed: int) -> Result:
 
 
 def _lived(place: Place) -> Result:
-    """Up undisturbed, to know what is there and how long it takes; then down and up again, disturbed."""
+    """Up undisturbed, to know what is there; then down and up again, disturbed."""
     result = Result()
     place.run("local", "start")
-    began = time.monotonic()
     place.run(*APPLY)
-    usual, whole = time.monotonic() - began, place.objects()
+    whole = place.objects()
     for words, wanted in ((DESTROY, Counter[str]()), (APPLY, whole)):
         for _ in range(KILLS):
-            result.count += place.end(words, usual, result)
+            result.count += place.end(words, whole.total() // (KILLS + 1), result)
         place.run(*words)
         if (found := place.objects()) != wanted:
             result.problems.append(f"after {words[0]}: {found - wanted} too many, {wanted - found} missing")
@@ -101,14 +101,14 @@ class Place:
         assert process.returncode in (0, 2), told
         return process.returncode
 
-    def end(self, words: Sequence[str], usual: float, result: Result) -> bool:
-        """Begin and send a signal at a moment of the `usual` seconds; whether it came in time."""
+    def end(self, words: Sequence[str], most: int, result: Result) -> bool:
+        """Begin, and send a signal a moment after it has told of up to so many resources; whether it came in time."""
         process, which = self.start(words), self.lot.choice(SIGNALS)
-        try:
-            process.wait(usual * self.lot.uniform(0.3, 1.0))
-        except subprocess.TimeoutExpired:
-            process.send_signal(which)
-        told, _ = process.communicate()
+        assert process.stdout is not None
+        told = "".join(islice(process.stdout, self.lot.randint(1, most)))
+        time.sleep(self.lot.uniform(0.0, 0.1))
+        process.send_signal(which)
+        told += process.communicate()[0]
         if process.returncode not in (0, 130, -which):
             result.problems.append(f"{words[0]} after {which.name}: exit code {process.returncode}: {told[-500:]}")
         return process.returncode != 0
