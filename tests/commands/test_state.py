@@ -53,6 +53,13 @@ def run(*words: str) -> str:
     return result.stdout
 
 
+def ended(*words: str, code: int) -> Any:
+    output.mode.json = False
+    result = CliRunner().invoke(app, list(words), catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return result
+
+
 def asked(*words: str) -> Any:
     return json.loads(run(*words, "--json"))
 
@@ -140,6 +147,34 @@ def test_what_left_the_configuration_is_known_even_when_the_state_is_gone(here: 
         assert platform.state().entries.keys() == before.keys()
         gone = [step.address for step in platform.plan().pending if step.action == "delete"]
     assert "ml_data_infrastructure.flow_log.main" in gone
+
+
+def test_a_plan_without_a_state_shows_what_the_apply_would_do(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLPLAT_NETWORK__FLOW_LOGS", "false")
+    state = here / ".mlplat" / "development.state.json"
+    with_state = json.loads(ended("plan", "--json", code=2).stdout)["steps"]
+    assert "delete" in {step["action"] for step in with_state}
+    state.unlink()
+    told = ended("plan", "--json", "--out", "lost.plan", code=2)
+    assert json.loads(told.stdout)["steps"] == with_state
+    assert "there is no state; " in told.stderr
+    assert not state.exists()
+    assert ended("drift", "--json", code=0).stdout
+    assert not state.exists()
+
+
+@pytest.mark.parametrize("words", [["plan"], ["apply"], ["destroy", "--reverse"], ["drift"], ["state", "forget", VPC]])
+def test_what_is_in_another_region_is_not_taken_for_gone(
+    here: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    count, before = len(writes(here)), Store(here / ".mlplat", "development").load()
+    monkeypatch.setenv("MLPLAT_REGION", "eu-west-1")
+    error = refused(*words)
+    assert isinstance(error, UsageError)
+    assert "region eu-west-1: what the state knows is in account 123456789012, region us-east-1" in error.message
+    assert error.hint == "mlplat config show region --namespace development"
+    assert len(writes(here)) == count
+    assert Store(here / ".mlplat", "development").load().entries == before.entries
 
 
 def test_a_namespace_with_nothing_in_it_gets_no_state(here: Path) -> None:

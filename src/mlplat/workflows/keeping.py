@@ -14,6 +14,7 @@ from mlplat.resources.base import KINDS
 from mlplat.resources.search import Owned, disown, owned
 from mlplat.templates.release import Release
 from mlplat.templates.serving import endpoint_name
+from mlplat.workflows import whereabouts
 from mlplat.workflows.platform import Platform
 from mlplat.workflows.recovery import live_release
 
@@ -72,14 +73,17 @@ def _is_under_way(base: State, endpoint: str) -> bool:
 def letting(platform: Platform, address: str) -> Letting:
     """What `forget` would do. Raises UsageError for an address that the state doesn't know."""
     objects = [each for each in owned(platform.session) if each.address == address]
-    namespace = platform.settings.namespace
-    if objects and address not in platform.state().entries:
-        raise UsageError(
-            f"letting {address} go: the state of namespace {namespace} doesn't know it, but {objects[0].id} carries "
-            "its tags; make the state anew first",
-            hint=f"mlplat state rebuild --namespace {namespace}",
-        )
-    entry = platform.entry(address)
+    state, namespace = platform.state(), platform.settings.namespace
+    whereabouts.check(state, platform.session)
+    if address not in state.entries:
+        doing = f"letting {address} go: the state of namespace {namespace} doesn't know it"
+        if objects:
+            raise UsageError(
+                f"{doing}, but {objects[0].id} carries its tags; make the state anew first",
+                hint=f"mlplat state rebuild --namespace {namespace}",
+            )
+        raise UsageError(doing, hint=f"mlplat state list --namespace {namespace}")
+    entry = state.entries[address]
     by_name = entry.fields.get("name") == entry.id
     again = join(["mlplat", "adopt", address, *([] if by_name else [str(entry.id)]), "--namespace", namespace])
     return Letting(address, entry, objects, again)

@@ -22,10 +22,11 @@ from mlplat.reconciler.selection import EVERYTHING, Selection
 from mlplat.reconciler.state import Entry, State, Store
 from mlplat.resources.base import KINDS, Declared
 from mlplat.resources.ec2.zones import zones
-from mlplat.resources.search import owned
+from mlplat.resources.search import Owned, owned
 from mlplat.settings import Settings, dotted
 from mlplat.templates.release import Release
 from mlplat.templates.serving import endpoint_name
+from mlplat.workflows import whereabouts
 from mlplat.workflows.recovery import live_release
 
 
@@ -37,6 +38,8 @@ class Platform:
     session: Session
     store: Store
     _live: dict[str, Release | None] = field(default_factory=dict, init=False, repr=False)
+    _lost: Sequence[Owned] | None = field(default=None, init=False, repr=False)
+    """What carries the namespace's tags, asked once where there is no state."""
 
     @property
     def parallelism(self) -> int:
@@ -78,27 +81,39 @@ class Platform:
     def _remember(self, command: str, *, recovers: bool) -> None:
         """Bring into the state what only AWS still knows."""
         state = self.store.load()
-        if recovers and not self.store.is_there and not state.entries:
-            state = self._recovered(state)
+        if recovers and (lost := self._by_tags(state)) is not None:
+            self.store.replace(lost)
+            self.store.say(f"there was no state: made anew from the tags of {len(lost.entries)} objects")
+            state = self.store.load()
         found = self.releases(state)
         if found.keys() - state.releases.keys():
             with self.store.edit(command) as state:
                 state.releases.update({name: release.to_json() for name, release in found.items()})
 
-    def _recovered(self, state: State) -> State:
-        """The state by what is there, saved, where there was none and the tags name something of this namespace."""
+    def known(self) -> State:
+        """The state or, where there is none, what the tags tell: a plan shows what an apply does that makes it anew.
+
+        Raises UsageError when what it knows is in another account or region.
+        """
+        state = self.store.load()
+        if (found := self._by_tags(state)) is not None:
+            self.store.say(f"there is no state; {len(found.entries)} objects are known by their tags")
+            state = found
+        whereabouts.check(state, self.session)
+        return state
+
+    def _by_tags(self, state: State) -> State | None:
+        """The state by what is there, where there was none and the tags name something of this namespace."""
         from mlplat.workflows import keeping
 
-        try:
-            lost = owned(self.session)
-        except PermissionDenied:  # a first apply needs no search by tags
-            return state
-        if not lost:
-            return state
-        found = keeping.rebuild(self).state
-        self.store.replace(found)
-        self.store.say(f"there was no state: made anew from the tags of {len(found.entries)} objects")
-        return self.store.load()
+        if self.store.is_there or state.entries:
+            return None
+        if self._lost is None:
+            try:
+                self._lost = owned(self.session)
+            except PermissionDenied:  # a first apply needs no search by tags
+                self._lost = ()
+        return keeping.rebuild(self).state if self._lost else None
 
     def declared(self, releases: Mapping[str, Release] | None = None) -> list[Declared]:
         """Every resource of all four templates."""
@@ -143,7 +158,7 @@ class Platform:
         Raises MlplatError when it would end what the settings protect, unless it is only to be looked at.
         """
         check_templates(scope)
-        state = self.store.load()
+        state = self.known()
         declared = self.declared(self.releases(state) if releases is None else releases)
         self._check_moves({each.address for each in declared}, state)
         wanted = {*scope, *(templates.needed_by(declared, scope) if with_dependencies else ())}
@@ -190,6 +205,7 @@ class Platform:
         state = self.store.load()
         if not state.entries:
             self._refuse_forgotten()
+        whereabouts.check(state, self.session)
         made = plan_destroy(
             self.session,
             state,
@@ -248,7 +264,7 @@ class Platform:
         check_templates(scope)
         return drift(
             self.session,
-            self.store.load(),
+            self.known(),
             chosen=lambda address: not scope or address.split(".", 1)[0] in scope,
             parallelism=self.parallelism,
         )
