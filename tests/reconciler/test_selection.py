@@ -18,8 +18,8 @@ def planned(world: World, declared: Sequence[Declared], *targets: str, exclude: 
 
 
 def destroying(world: World, *targets: str, exclude: Sequence[str] = (), reverse: bool = False) -> Plan:
-    selection = Selection(targets, tuple(exclude))
-    return plan_destroy(world.session, world.state, scope=None, reverse=reverse, selection=selection)
+    selection, known = Selection(targets, tuple(exclude)), [each.address for each in platform()]
+    return plan_destroy(world.session, world.state, scope=None, reverse=reverse, selection=selection, applicable=known)
 
 
 def carried_out(world: World, made: Plan) -> None:
@@ -115,6 +115,7 @@ def test_destroying_a_target_takes_only_that(world: World) -> None:
     carried_out(world, destroying(world, "b.fake_topic.end"))
     assert not world.cloud.find("end")
     assert world.state.entries.keys() == {each.address for each in platform()} - {"b.fake_topic.end"}
+    assert destroying(world, "b.fake_topic.end").is_empty  # again, or after a kill: it is done
 
 
 def test_destroying_what_others_rest_on_is_refused_unless_they_go_too(world: World) -> None:
@@ -122,6 +123,9 @@ def test_destroying_what_others_rest_on_is_refused_unless_they_go_too(world: Wor
     with pytest.raises(UsageError, match=r"destroying b\.fake_model\.m: b\.fake_topic\.end .* rests on it") as error:
         destroying(world, "b.fake_model.m")
     assert error.value.hint == "mlplat destroy --target b.fake_model.m --reverse --namespace test"
+    with pytest.raises(UsageError) as error:
+        destroying(world, "a.*.main", exclude=["*.job"])
+    assert error.value.hint == "mlplat destroy --target 'a.*.main' --exclude '*.job' --reverse --namespace test"
     made = destroying(world, "b.fake_model.m", reverse=True)
     assert actions(made) == {"b.fake_topic.end": Action.DELETE, "b.fake_model.m": Action.DELETE}
 

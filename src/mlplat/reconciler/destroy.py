@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from shlex import join
 
 from mlplat.aws import Session
 from mlplat.errors import MlplatError, UsageError
@@ -26,6 +27,7 @@ def plan_destroy(
     reverse: bool,
     delete_data: Sequence[str] = (),
     declared: Collection[str] = (),
+    applicable: Collection[str] = (),
     selection: Selection = EVERYTHING,
     parallelism: int = 16,
     watch: Observer | None = None,
@@ -34,10 +36,10 @@ def plan_destroy(
 
     `reverse` takes what depends on them too; without it, that something does is a UsageError. What holds data is
     kept, with all that it needs, unless its address matches one of the patterns `delete_data`; what is excluded is
-    kept like that in any case. A pattern may name what is `declared` and gone already: a destroy that was broken off
-    is run again with the same words.
+    kept like that in any case. A pattern may name what is declared and gone already (`declared` for `delete_data`,
+    `applicable` for a selection): a destroy that was broken off is run again with the same words.
     """
-    gone = _going(session, state, scope, reverse, selection)
+    gone = _going(session, state, scope, reverse, selection, applicable)
     meant = [pattern for pattern in delete_data if not any(fnmatchcase(address, pattern) for address in declared)]
     problems: list[MlplatError] = _unmatched(session, state, gone, meant)
     left = leaving(state, gone, {}, problems)
@@ -68,11 +70,20 @@ def plan_destroy(
 
 
 def _going(
-    session: Session, state: State, scope: Collection[str] | None, reverse: bool, selection: Selection
+    session: Session,
+    state: State,
+    scope: Collection[str] | None,
+    reverse: bool,
+    selection: Selection,
+    applicable: Collection[str],
 ) -> list[str]:
     """The addresses to take down. Raises UsageError when others rest on them and `reverse` doesn't take those too."""
-    inside = [a for a in state.entries if scope is None or a.split(".", 1)[0] in scope]
-    problems: list[MlplatError] = list(selection.unmatched(inside, "destroying"))
+
+    def is_inside(address: str) -> bool:
+        return scope is None or address.split(".", 1)[0] in scope
+
+    inside = list(filter(is_inside, state.entries))
+    problems: list[MlplatError] = list(selection.unmatched([*inside, *filter(is_inside, applicable)], "destroying"))
     if problems:
         raise together(problems, f"planning to destroy in namespace {session.namespace}")
     chosen = [address for address in inside if selection.aims_at(address)]
@@ -86,16 +97,17 @@ def _check_nothing_rests(
     session: Session, chosen: Collection[str], users: set[str], scope: Collection[str] | None, selection: Selection
 ) -> None:
     others = {a for a in users - set(chosen) if not selection.leaves_out(a)}
-    names, flags = sorted(others), [f"--target {each}" for each in selection.targets]
-    what = ", ".join(selection.targets)
+    names, what = sorted(others), ", ".join(selection.targets)
+    chosen_by = [("--target", selection.targets), ("--template", sorted(scope or ())), ("--exclude", selection.exclude)]
+    flags = [word for flag, values in chosen_by for value in values for word in (flag, value)]
     if not selection.targets:
         names = sorted({address.split(".", 1)[0] for address in others} - set(scope or ()))
-        flags, what = [f"--template {name}" for name in sorted(scope or ())], ", ".join(sorted(scope or ()))
+        what = ", ".join(sorted(scope or ()))
     if names:
         raise UsageError(
             f"destroying {what}: {', '.join(names)} in namespace {session.namespace} rests on it; --reverse takes that "
             "down too",
-            hint=f"mlplat destroy {' '.join(flags)} --reverse --namespace {session.namespace}",
+            hint=join(["mlplat", "destroy", *flags, "--reverse", "--namespace", session.namespace]),
         )
 
 

@@ -214,6 +214,7 @@ class Platform:
             delete_data=delete_data,
             selection=selection,
             declared=self._holders() if delete_data else (),
+            applicable=self._addresses() if selection.is_partial else (),
             parallelism=self.parallelism,
         )
         return self._allowed(made, state)
@@ -268,6 +269,10 @@ class Platform:
             chosen=lambda address: not scope or address.split(".", 1)[0] in scope,
             parallelism=self.parallelism,
         )
+
+    def _addresses(self) -> list[str]:
+        """Addresses of the configuration."""
+        return [each.address for each in self.declared()]
 
     def _holders(self) -> list[str]:
         """Addresses of the configuration that can hold data."""
