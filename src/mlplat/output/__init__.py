@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlplat.errors import MlplatError, StateError, UsageError
+from mlplat.errors import Interrupted, MlplatError, StateError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -174,11 +174,14 @@ def error(problem: MlplatError) -> None:
 def confirm(question: str, *, flag: str, expect: str = "yes") -> None:
     """Ask before something is changed; anything but `expect` stops, and no terminal names the flag instead.
 
-    Raises UsageError.
+    Raises UsageError, or Interrupted.
     """
     if mode.json or not is_terminal():
         raise UsageError(f"{question}: approval is required and there is no terminal to ask", hint=typed_again(flag))
-    answer = typer.prompt(f"{question} Type '{expect}' to go on", default="", show_default=False, err=True)
+    try:
+        answer = typer.prompt(f"{question} Type '{expect}' to go on", default="", show_default=False, err=True)
+    except typer.Abort:  # Ctrl-C, or no more input
+        raise Interrupted("not approved; nothing was changed") from None
     if answer.strip() != expect:
         raise UsageError("not approved; nothing was changed")
 

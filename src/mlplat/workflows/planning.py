@@ -102,10 +102,8 @@ def load(file: Path) -> Saved:
         ) from error
     except OSError as error:
         raise UsageError(f"{doing}: {error.strerror}", hint=f"mlplat plan --out {quote(str(file))}") from error
-    except (ValueError, TypeError) as error:
-        raise UsageError(
-            f"{doing}: {error}; it is not what was saved", hint=f"mlplat plan --out {quote(str(file))}"
-        ) from error
+    except (ValueError, TypeError) as error:  # it may be anything, so no hint writes over it
+        raise UsageError(f"{doing}: {error}; it is not what was saved", hint="mlplat plan --out new.plan") from error
     return saved
 
 
