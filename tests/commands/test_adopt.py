@@ -81,6 +81,31 @@ def test_a_bucket_made_by_hand_by_its_name(folder: Path) -> None:
     assert shell.json("drift", code=2)["counts"]["drifted"] == 1, "it is not adopt that repairs"
 
 
+class Killed(BaseException):
+    pass
+
+
+def test_one_that_was_cut_off_before_its_tags_were_on_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from botocore.client import BaseClient
+
+    shell, whole = namespace(folder, "cut"), BaseClient._make_api_call
+    id = vpc(shell)
+
+    def cut(client: Any, operation: str, parameters: Any) -> Any:
+        if operation == "CreateTags":
+            raise Killed
+        return whole(client, operation, parameters)
+
+    shell.configure(FREE + '[network]\ncidr = "10.1.0.0/16"\n')
+    with monkeypatch.context() as patching, pytest.raises(Killed):
+        patching.setattr(BaseClient, "_make_api_call", cut)
+        shell.run("adopt", VPC, id)
+    assert "managed from now on" in shell.run("adopt", VPC, id).output
+    (found,) = shell.client("ec2").describe_vpcs(VpcIds=[id])["Vpcs"]
+    assert {"Key": "mlplat:address", "Value": VPC} in found["Tags"]
+    assert "managed already" in shell.run("adopt", VPC, id).output
+
+
 def test_what_aws_names_by_id(folder: Path) -> None:
     shell = namespace(folder, "ids")
     error = shell.refused("adopt", VPC)

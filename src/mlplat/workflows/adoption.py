@@ -25,11 +25,13 @@ class Adoption:
 
     plan: Plan
     step: Step
+    is_begun: bool
+    """Whether the state has it with an intent: an adoption that was cut off, perhaps before the tags were on."""
 
     @property
     def is_done(self) -> bool:
         """Whether the object is managed already. What differs of it then is a matter of apply."""
-        return self.step.action is not Action.ADOPT
+        return self.step.action is not Action.ADOPT and not (self.is_begun and self.step.action is Action.UPDATE)
 
     @property
     def changes(self) -> Sequence[Change]:
@@ -64,7 +66,8 @@ def look(platform: Platform, address: str, id: str | None) -> Adoption:
         raise _absent(platform, declared, id)
     if step.action is Action.ADOPT and id is not None:
         _check_only(platform, declared, id)
-    return Adoption(made, step)
+    entry = platform.state().entries.get(address)
+    return Adoption(made, step, entry is not None and entry.intent is not None)
 
 
 def _declared(platform: Platform, address: str) -> Declared:
