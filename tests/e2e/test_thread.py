@@ -173,4 +173,5 @@ def bad_requests(project: Project) -> None:
     assert "its versions are 2, 1" in project.run("deploy", "--model", "primary=9", code=2).stderr
     refused = project.run("invoke", "churn", "--data", "not,a,customer", code=1).stderr
     assert "error: invoking endpoint mlplat-development-churn: ModelError" in refused
+    assert "hint: aws logs tail /aws/sagemaker/Endpoints/mlplat-development-churn" in refused
     project.run("invoke", "churn", "--data", "{", "--target-variant", "nobody", code=1)

@@ -55,9 +55,10 @@ def test_parts_of_a_digest_cant_run_into_each_other() -> None:
     assert digest("ab", "c") != digest("a", "bc")
 
 
-def test_an_empty_folder_is_no_channel(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no such file"):
-        local_files(tmp_path, "channel train", "mlplat config show workloads")
+def test_an_empty_folder_is_no_channel_nor_is_one_that_is_not_there(tmp_path: Path) -> None:
+    for place, told in ((tmp_path, "the folder has no file"), (tmp_path / "nowhere", "there is no such file")):
+        with pytest.raises(UsageError, match=told):
+            local_files(place, "channel train", "mlplat config show workloads")
 
 
 def test_a_refused_upload_is_told_as_s3_tells_it(cloud: Any, tmp_path: Path) -> None:

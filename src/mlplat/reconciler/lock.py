@@ -167,7 +167,7 @@ def holder(path: Path) -> Holder | None:
 
 
 def _unlockable(path: Path, namespace: str, error: OSError) -> StateError:
-    return StateError(f"locking namespace {namespace}: {error}", hint=f"ls -ld {quote(str(path.parent))}")
+    return StateError(f"locking namespace {namespace}: {error}", hint=f"ls -ld {quote(str(path.parent))} && df -h .")
 
 
 def _take(path: Path, namespace: str) -> int:

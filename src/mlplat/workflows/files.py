@@ -100,7 +100,8 @@ def local_files(place: Path, what: str, hint: str) -> list[Path]:
         return [place]
     found = [path for path in sorted(place.rglob("*")) if path.is_file()] if place.is_dir() else []
     if not found:
-        raise UsageError(f"reading {what} {place}: there is no such file", hint=hint)
+        told = "the folder has no file" if place.is_dir() else "there is no such file"
+        raise UsageError(f"reading {what} {place}: {told}", hint=hint)
     return found
 
 

@@ -67,8 +67,8 @@ def _send(
     try:
         found = client.invoke_endpoint(EndpointName=name, Body=body, ContentType=content_type, **extra)
     except ApiError as error:
-        hint = "mlplat status" if error.code == "ValidationError" else None
-        raise error.said_while(f"invoking endpoint {name}", hint) from error
+        hints = {"ValidationError": "mlplat status", "ModelError": f"aws logs tail /aws/sagemaker/Endpoints/{name}"}
+        raise error.said_while(f"invoking endpoint {name}", hints.get(error.code)) from error
     return Answer(
         found.get("InvokedProductionVariant", ""),
         found["Body"].read().decode(errors="replace"),
