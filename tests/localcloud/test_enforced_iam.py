@@ -195,7 +195,11 @@ def test_functions_and_endpoints_act_as_their_roles(strict: RunningCloud) -> Non
     )
     assert f"assumed-role/{functions.role.rpartition('/')[2]}/{name} is not authorized" in functions.call(name)[0]
     hosted = Hosted(strict)
+    with pytest.raises(ClientError, match='Also ensure that the role has "s3:GetObject" permissions'):
+        hosted.model("mine")
+    allow(strict, hosted.role, objects(hosted.bucket, "GetObject"), LOGS)
     model = hosted.model("mine")
+    allow(strict, hosted.role, LOGS)
     config = hosted.config("mine", {"all": (model, 1.0)})
     endpoint = hosted.create("mine", config, status="Failed")
     found = hosted.sagemaker.describe_endpoint(EndpointName=endpoint)
